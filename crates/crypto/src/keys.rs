@@ -1,0 +1,323 @@
+//! Ed25519 and X25519 keys, and the conversions between them.
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::montgomery::MontgomeryPoint;
+use ed25519_dalek::Signer as _;
+use rand_core::CryptoRngCore;
+use sha2::{Digest as _, Sha512};
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// Why bytes are not a public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidKey {
+    /// Not 32 bytes (or not 64 hex digits).
+    #[error("a public key is 32 bytes, got {0}")]
+    Length(usize),
+    /// Hex digits were expected.
+    #[error("a public key in text is 64 hex digits")]
+    NotHex,
+    /// The bytes are not the one canonical encoding of a curve point.
+    #[error("the bytes are not a canonically encoded curve point")]
+    NotAPoint,
+    /// A point of small order: anyone can forge signatures for it or guess its shared secrets.
+    #[error("the key is a point of small order")]
+    Weak,
+}
+
+/// A signature that does not belong to this message and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify")]
+pub struct BadSignature;
+
+/// A 64-byte Ed25519 signature. Not secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Signature([u8; 64]);
+
+impl Signature {
+    /// Any 64 bytes; whether they verify is another question.
+    pub const fn from_bytes(bytes: [u8; 64]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 64 bytes if there are exactly that many.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// R followed by s.
+    pub const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signature({}…)", hex::encode(self.0.first_chunk::<4>().unwrap_or(&[0; 4])))
+    }
+}
+
+/// An Ed25519 public key: canonical, on the curve, not of small order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ed25519Public([u8; 32]);
+
+impl Ed25519Public {
+    /// Checks encoding and order (RFC 8032 section 5.1.3, and the small-order points refused).
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says what is wrong with the bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, InvalidKey> {
+        let point = CompressedEdwardsY(bytes).decompress().ok_or(InvalidKey::NotAPoint)?;
+        if point.compress().0 != bytes {
+            return Err(InvalidKey::NotAPoint);
+        }
+        if point.is_small_order() {
+            return Err(InvalidKey::Weak);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// [`Self::from_bytes`] for a slice of any length.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`], and for a wrong length.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidKey> {
+        Self::from_bytes(bytes.try_into().map_err(|_| InvalidKey::Length(bytes.len()))?)
+    }
+
+    /// [`Self::from_bytes`] for 64 hex digits of either case.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`], and for text that is not hex.
+    pub fn from_hex(text: &str) -> Result<Self, InvalidKey> {
+        Self::from_slice(&hex::decode(text).map_err(|_| InvalidKey::NotHex)?)
+    }
+
+    /// The compressed point.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Lowercase hex, 64 digits.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// Verifies strictly: `s` reduced, `R` canonical and not of small order.
+    ///
+    /// # Errors
+    /// [`BadSignature`], without saying why: the reason helps only a forger.
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
+        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
+            .map_err(|_| BadSignature)
+    }
+
+    /// The X25519 key of the same point (`crypto_sign_ed25519_pk_to_curve25519`).
+    pub fn to_x25519(&self) -> X25519Public {
+        // A checked Ed25519 key always decompresses; its image is as strong as it is.
+        let point = CompressedEdwardsY(self.0).decompress().unwrap_or_default();
+        X25519Public(point.to_montgomery().0)
+    }
+}
+
+impl std::fmt::Debug for Ed25519Public {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ed25519Public({}…)", hex::encode(self.0.first_chunk::<4>().unwrap_or(&[0; 4])))
+    }
+}
+
+/// An Ed25519 secret: the 32-byte seed (RFC 8032) and the public key made from it.
+#[derive(Clone, ZeroizeOnDrop)]
+pub struct Ed25519Secret(ed25519_dalek::SigningKey);
+
+impl Ed25519Secret {
+    /// The key pair of a 32-byte seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// A fresh key pair.
+    pub fn generate(rng: &mut impl CryptoRngCore) -> Self {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        rng.fill_bytes(seed.as_mut());
+        Self::from_seed(&seed)
+    }
+
+    /// The 32-byte seed.
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public key.
+    pub fn public(&self) -> Ed25519Public {
+        Ed25519Public(self.0.verifying_key().to_bytes())
+    }
+
+    /// A deterministic signature (RFC 8032).
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
+    }
+
+    /// The X25519 secret of the same key: the first half of SHA-512(seed), clamped
+    /// (`crypto_sign_ed25519_sk_to_curve25519`).
+    pub fn to_x25519(&self) -> X25519Secret {
+        let mut hash = Sha512::digest(self.seed().as_ref());
+        let mut half = Zeroizing::new([0u8; 32]);
+        for (to, from) in half.iter_mut().zip(hash.iter()) {
+            *to = *from;
+        }
+        hash.as_mut_slice().zeroize();
+        X25519Secret::from_bytes(*half)
+    }
+}
+
+impl std::fmt::Debug for Ed25519Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ed25519Secret(hidden, public {:?})", self.public())
+    }
+}
+
+/// An X25519 public key: reduced, and not a point of small order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct X25519Public([u8; 32]);
+
+impl X25519Public {
+    /// Checks that the coordinate is reduced mod 2²⁵⁵−19 with the top bit clear, and that the
+    /// point is not of small order.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says what is wrong with the bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, InvalidKey> {
+        if !is_reduced(&bytes) {
+            return Err(InvalidKey::NotAPoint);
+        }
+        if SMALL_ORDER_U.contains(&bytes) {
+            return Err(InvalidKey::Weak);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// [`Self::from_bytes`] for a slice of any length.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`], and for a wrong length.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidKey> {
+        Self::from_bytes(bytes.try_into().map_err(|_| InvalidKey::Length(bytes.len()))?)
+    }
+
+    /// [`Self::from_bytes`] for 64 hex digits of either case.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`], and for text that is not hex.
+    pub fn from_hex(text: &str) -> Result<Self, InvalidKey> {
+        Self::from_slice(&hex::decode(text).map_err(|_| InvalidKey::NotHex)?)
+    }
+
+    /// The u coordinate, little-endian.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Lowercase hex, 64 digits.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl std::fmt::Debug for X25519Public {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "X25519Public({}…)", hex::encode(self.0.first_chunk::<4>().unwrap_or(&[0; 4])))
+    }
+}
+
+/// The reduced u coordinates of order dividing 8, on the curve and its twist: 0, 1, the two of
+/// order 8, and −1. (A table, because the test by multiplication costs as much as a key agreement.)
+const SMALL_ORDER_U: [[u8; 32]; 5] = [
+    [0; 32],
+    [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda,
+        0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04,
+        0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+    ],
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    ],
+];
+
+/// Whether 32 little-endian bytes are below 2²⁵⁵−19.
+fn is_reduced(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    *high < 0x7f || (*high == 0x7f && (middle.iter().any(|byte| *byte != 0xff) || *low < 0xed))
+}
+
+/// An X25519 secret, clamped when used.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct X25519Secret([u8; 32]);
+
+impl X25519Secret {
+    /// Any 32 bytes are a secret (RFC 7748 section 5).
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// A fresh secret.
+    pub fn generate(rng: &mut impl CryptoRngCore) -> Self {
+        let mut bytes = [0u8; 32];
+        rng.fill_bytes(&mut bytes);
+        let secret = Self(bytes);
+        bytes.zeroize();
+        secret
+    }
+
+    /// The public key of this secret.
+    pub fn public(&self) -> X25519Public {
+        X25519Public(curve25519_dalek::EdwardsPoint::mul_base_clamped(self.0).to_montgomery().0)
+    }
+
+    /// X25519 (RFC 7748). A checked public key cannot give the all-zero result, so this has no error.
+    pub fn diffie_hellman(&self, theirs: &X25519Public) -> SharedSecret {
+        SharedSecret(MontgomeryPoint(theirs.0).mul_clamped(self.0).0)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for X25519Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for X25519Secret {}
+
+impl std::fmt::Debug for X25519Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("X25519Secret(hidden)")
+    }
+}
+
+/// What two X25519 keys agree on. Input of a key derivation, never a key by itself.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SharedSecret([u8; 32]);
+
+impl SharedSecret {
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedSecret(hidden)")
+    }
+}
