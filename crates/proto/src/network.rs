@@ -1,0 +1,1 @@
+//! The network file, and the signed directory of its nodes.
