@@ -3,6 +3,7 @@
 //!
 //! Pure: no clock, no randomness, no IO. Time is a [`Timestamp`] argument.
 
+pub mod membership;
 mod namespace;
 pub mod network;
 mod snode;
