@@ -1,1 +1,4 @@
 //! client
+
+pub mod store;
+pub mod types;

@@ -1,0 +1,74 @@
+//! How far each swarm member has been read.
+
+use conclave_crypto::{AccountId, Ed25519Public};
+use conclave_proto::{Namespace, Timestamp};
+use rusqlite::{OptionalExtension as _, Transaction};
+
+use super::error::Failure;
+use super::{ClientStore, StoreError, millis};
+
+impl ClientStore {
+    /// The hash after which `snode` is to be read; `None` to read from the beginning. Hashes are
+    /// ordered by each member for itself, so a cursor holds for its member only (storage-and-onion
+    /// 2.8).
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn cursor(
+        &self,
+        snode: &Ed25519Public,
+        account: &AccountId,
+        namespace: Namespace,
+    ) -> Result<Option<String>, StoreError> {
+        self.read("read a cursor", |connection| {
+            Ok(connection
+                .prepare_cached(
+                    "SELECT last_hash FROM cursor WHERE snode = ?1 AND account = ?2 AND namespace = ?3",
+                )?
+                .query_row((snode.as_bytes(), account.as_bytes(), namespace.0), |row| row.get(0))
+                .optional()?)
+        })
+    }
+
+    /// Forgets the cursors that stand at `hash`, because the message behind it was deleted from the
+    /// swarm: a member that no longer knows it would start over (client-messages 5.5).
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn forget_cursors_at(&self, hash: &str) -> Result<(), StoreError> {
+        self.write("forget cursors", |tx| {
+            tx.execute("DELETE FROM cursor WHERE last_hash = ?1", [hash])?;
+            Ok(())
+        })
+    }
+
+    /// Forgets cursors not moved since `before`: of members that left, or at messages that expired.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn forget_stale_cursors(&self, before: Timestamp) -> Result<usize, StoreError> {
+        self.write("forget cursors", |tx| {
+            Ok(tx.execute("DELETE FROM cursor WHERE updated_at < ?1", [millis(before)])?)
+        })
+    }
+}
+
+pub(super) fn move_to(
+    tx: &Transaction<'_>,
+    batch: &super::ReceivedBatch,
+    last_hash: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    tx.prepare_cached(
+        "INSERT INTO cursor (snode, account, namespace, last_hash, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET last_hash = excluded.last_hash, updated_at = excluded.updated_at",
+    )?
+    .execute((
+        batch.snode.as_bytes(),
+        batch.account.as_bytes(),
+        batch.namespace.0,
+        last_hash,
+        millis(now),
+    ))?;
+    Ok(())
+}

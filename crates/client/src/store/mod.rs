@@ -1,0 +1,301 @@
+//! The encrypted database of a profile: account, chats, outbox, what was received, cursors.
+//!
+//! Verbs of our domain, each one transaction. When a verb that writes returns, what it wrote has
+//! reached the disk (`synchronous=FULL`: the commit is synced before the answer), or it has not
+//! happened at all. Nothing here reads a clock or touches the network: time is an argument, always
+//! network time.
+//!
+//! [`ClientStore`] is one SQLite connection behind a lock, cheap to clone. Its verbs block, for
+//! microseconds to milliseconds; asynchronous callers go through [`ClientStore::run`], which moves
+//! the work to a blocking thread. A verb under way is finished even if its caller loses interest.
+//!
+//! At rest: SQLCipher encrypts file and journal, `secure_delete` overwrites what is deleted,
+//! temporary tables stay in memory, and after a deletion the journal is emptied.
+
+mod chats;
+mod contacts;
+mod cursors;
+mod error;
+mod incoming;
+mod key;
+mod meta;
+mod migrations;
+mod outbox;
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use conclave_crypto::AccountId;
+use conclave_proto::Timestamp;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub use contacts::RecipientError;
+use error::Failure;
+pub use error::StoreError;
+pub use key::DatabaseKey;
+pub use meta::{MAX_META_BYTES, Meta};
+use migrations::SchemaVersion;
+pub use rows::{
+    ChatRow, Contact, Copy, DueCopy, MessageRow, OutgoingMessage, Received, ReceivedBatch, ReceivedContent,
+    ReceivedItem, ReceivedMessage, StoredAccount,
+};
+
+/// The most rows one call returns, however many it asks for: a page is held in memory at once.
+pub const MAX_PAGE: usize = 1_000;
+
+/// A message whose sent time lies further than this after its arrival stands where it arrived and
+/// is marked. Nodes allow a clock to be off by as much.
+pub const FUTURE_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How the file is opened beyond path and key.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// The file.
+    pub path: PathBuf,
+    /// SQLite's name of another file layer, for tests that lose power.
+    #[doc(hidden)]
+    pub vfs: Option<String>,
+    /// Wait for the disk before answering. Only the test that proves it matters turns it off.
+    #[doc(hidden)]
+    pub synced: bool,
+}
+
+impl StoreOptions {
+    /// The usual way.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), vfs: None, synced: true }
+    }
+}
+
+/// A handle to the database of a profile. Clones share one connection.
+#[derive(Clone)]
+pub struct ClientStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+}
+
+impl ClientStore {
+    /// Opens the database, making or upgrading its tables where needed. Before an upgrade the whole
+    /// file is checked, so that damage is found while the old version can still be read.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongKey`], [`StoreError::Corrupt`], [`StoreError::TooNew`],
+    /// [`StoreError::Busy`], or what the disk says.
+    pub fn open(options: &StoreOptions, key: &DatabaseKey) -> Result<Self, StoreError> {
+        const DOING: &str = "open the database";
+        let fail = |error| StoreError::of(error, DOING, &options.path);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = match &options.vfs {
+            Some(vfs) => Connection::open_with_flags_and_vfs(&options.path, flags, vfs.as_str()),
+            None => Connection::open_with_flags(&options.path, flags),
+        }
+        .map_err(fail)?;
+        connection.execute_batch(&key.statement()).map_err(fail)?;
+        prepare(&connection, options.synced).map_err(fail)?;
+        match migrations::version(&connection).map_err(fail)? {
+            SchemaVersion::Current => {}
+            SchemaVersion::Older { from } => {
+                if from > 0 {
+                    check(&connection, &options.path)?;
+                }
+                migrations::migrate(&mut connection, from)
+                    .map_err(|e| StoreError::of(e, "make the tables", &options.path))?;
+            }
+            SchemaVersion::Newer { found } => {
+                return Err(StoreError::TooNew {
+                    path: options.path.clone(),
+                    found,
+                    known: migrations::NEWEST,
+                });
+            }
+        }
+        Ok(Self { inner: Arc::new(Inner { connection: Mutex::new(connection), path: options.path.clone() }) })
+    }
+
+    /// An empty database in memory.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn open_in_memory() -> Result<Self, StoreError> {
+        Self::open(&StoreOptions::new(":memory:"), &DatabaseKey::from_bytes([0; 32]))
+    }
+
+    /// Does `work` on a blocking thread.
+    ///
+    /// ```ignore
+    /// let due = store.run(move |store| store.due(now, 16)).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || work(&store)).await.unwrap_or_else(|stopped| {
+            Err(StoreError::Bug(format!("database work did not finish: {stopped}")))
+        })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Reads the whole file: every page's authentication code and SQLite's own structure. Takes as
+    /// long as reading the file.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] with the first finding.
+    pub fn check(&self) -> Result<(), StoreError> {
+        check(&self.connection(), &self.inner.path)
+    }
+
+    /// Writes the journal into the database file and empties it, so that old content in it is gone.
+    /// Deleting verbs do this themselves.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn empty_journal(&self) -> Result<(), StoreError> {
+        self.connection()
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(|e| StoreError::of(e, "empty the journal", &self.inner.path))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic elsewhere has rolled its transaction back when it dropped it, so what is behind a
+        // poisoned lock is as sound as before.
+        self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One transaction that writes. Committed, and on the disk, if this returns `Ok`.
+    fn write<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection();
+        let done = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(Failure::from)
+            .and_then(|transaction| {
+                let value = work(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            });
+        self.sort(doing, done)
+    }
+
+    /// Reads that belong together.
+    fn read<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let connection = self.connection();
+        self.sort(doing, work(&connection))
+    }
+
+    fn sort<T>(&self, doing: &'static str, done: Result<T, Failure>) -> Result<T, StoreError> {
+        done.map_err(|failure| match failure {
+            // The key has opened the file, so whatever is wrong now is damage.
+            Failure::Sqlite(error) => match StoreError::of(error, doing, &self.inner.path) {
+                StoreError::WrongKey { path } => {
+                    StoreError::Corrupt { doing, path, detail: "a page does not belong to it".to_owned() }
+                }
+                sorted => sorted,
+            },
+            Failure::Store(error) => error,
+        })
+    }
+}
+
+impl std::fmt::Debug for ClientStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClientStore({})", self.inner.path.display())
+    }
+}
+
+fn prepare(connection: &Connection, synced: bool) -> rusqlite::Result<()> {
+    // The owner of a profile is the only one to open its database; with exclusive locking SQLite
+    // needs no shared-memory file beside it.
+    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+    // A first read, so that a wrong key shows before anything is written.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA secure_delete = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA fullfsync = ON;
+         PRAGMA checkpoint_fullfsync = ON;",
+    )?;
+    connection.execute_batch(if synced {
+        "PRAGMA synchronous = FULL"
+    } else {
+        "PRAGMA synchronous = NORMAL"
+    })?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    const DOING: &str = "check the database";
+    let first_finding = |pragma: &str| -> rusqlite::Result<Option<String>> {
+        let mut statement = connection.prepare(pragma)?;
+        let mut rows = statement.query([])?;
+        rows.next()?.map(|row| row.get(0)).transpose()
+    };
+    let findings = (|| {
+        // Answers nothing if every page's authentication code is right.
+        if let Some(finding) = first_finding("PRAGMA cipher_integrity_check")? {
+            return Ok(Some(finding));
+        }
+        Ok(first_finding("PRAGMA quick_check(1)")?.filter(|answer| answer != "ok"))
+    })();
+    match findings {
+        Ok(None) => Ok(()),
+        Ok(Some(detail)) => Err(StoreError::Corrupt { doing: DOING, path: path.to_owned(), detail }),
+        Err(error) => Err(match StoreError::of(error, DOING, path) {
+            StoreError::WrongKey { path } => {
+                StoreError::Corrupt { doing: DOING, path, detail: "a page does not belong to it".to_owned() }
+            }
+            sorted => sorted,
+        }),
+    }
+}
+
+/// As SQLite keeps it: signed. Times a stranger puts beyond that are cut, which orders them the same.
+fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn timestamp(millis: i64) -> Timestamp {
+    Timestamp(u64::try_from(millis).unwrap_or(0))
+}
+
+/// An account id out of a column.
+fn account_id(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<AccountId> {
+    AccountId::from_slice(row.get_ref(column)?.as_blob()?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error.into())
+    })
+}
+
+/// `limit` as SQLite wants it, at most [`MAX_PAGE`].
+fn page(limit: usize) -> i64 {
+    i64::try_from(limit.min(MAX_PAGE)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
