@@ -4,6 +4,8 @@
 //! Pure: no clock, no randomness, no IO. Time is a [`Timestamp`] argument.
 
 pub mod membership;
+pub mod bt;
+pub mod btstream;
 mod namespace;
 pub mod network;
 mod snode;
