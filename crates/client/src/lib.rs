@@ -1,4 +1,5 @@
 //! client
 
+pub mod profile;
 pub mod store;
 pub mod types;

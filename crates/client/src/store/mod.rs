@@ -23,6 +23,7 @@ mod migrations;
 mod outbox;
 mod rows;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +31,7 @@ use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-pub use contacts::RecipientError;
+pub use contacts::{MAX_NAME_BYTES, RecipientError};
 use error::Failure;
 pub use error::StoreError;
 pub use key::DatabaseKey;
@@ -77,6 +78,8 @@ pub struct ClientStore {
 struct Inner {
     connection: Mutex<Connection>,
     path: PathBuf,
+    /// The profile's lock. Below the connection, so that it is let go after the file is closed.
+    _lock: Option<File>,
 }
 
 impl ClientStore {
@@ -87,6 +90,19 @@ impl ClientStore {
     /// [`StoreError::WrongKey`], [`StoreError::Corrupt`], [`StoreError::TooNew`],
     /// [`StoreError::Busy`], or what the disk says.
     pub fn open(options: &StoreOptions, key: &DatabaseKey) -> Result<Self, StoreError> {
+        Self::open_with(options, key, None)
+    }
+
+    /// [`Self::open`], holding the profile's lock for as long as the database is open.
+    pub(crate) fn open_holding(
+        options: &StoreOptions,
+        key: &DatabaseKey,
+        lock: File,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(options, key, Some(lock))
+    }
+
+    fn open_with(options: &StoreOptions, key: &DatabaseKey, lock: Option<File>) -> Result<Self, StoreError> {
         const DOING: &str = "open the database";
         let fail = |error| StoreError::of(error, DOING, &options.path);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -116,7 +132,8 @@ impl ClientStore {
                 });
             }
         }
-        Ok(Self { inner: Arc::new(Inner { connection: Mutex::new(connection), path: options.path.clone() }) })
+        let path = options.path.clone();
+        Ok(Self { inner: Arc::new(Inner { connection: Mutex::new(connection), path, _lock: lock }) })
     }
 
     /// An empty database in memory.
