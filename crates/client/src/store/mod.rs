@@ -93,7 +93,9 @@ impl ClientStore {
         Self::open_with(options, key, None)
     }
 
-    /// [`Self::open`], holding the profile's lock for as long as the database is open.
+    /// [`Self::open`] for a database that has its tables already, holding the profile's lock for as
+    /// long as it is open. An empty file is damage here: making tables in it would hide that the
+    /// messages are gone.
     pub(crate) fn open_holding(
         options: &StoreOptions,
         key: &DatabaseKey,
@@ -113,10 +115,18 @@ impl ClientStore {
             None => Connection::open_with_flags(&options.path, flags),
         }
         .map_err(fail)?;
+        // Nobody else is to have it open, so there is nothing to wait for.
+        connection.busy_timeout(std::time::Duration::ZERO).map_err(fail)?;
+        // SQLCipher would write its own lines to stderr; its errors reach us as results anyway.
+        connection.execute_batch("PRAGMA cipher_log_level = NONE").map_err(fail)?;
         connection.execute_batch(&key.statement()).map_err(fail)?;
         prepare(&connection, options.synced).map_err(fail)?;
         match migrations::version(&connection).map_err(fail)? {
             SchemaVersion::Current => {}
+            SchemaVersion::Older { from: 0 } if lock.is_some() => {
+                let detail = "it is empty".to_owned();
+                return Err(StoreError::Corrupt { doing: DOING, path: options.path.clone(), detail });
+            }
             SchemaVersion::Older { from } => {
                 if from > 0 {
                     check(&connection, &options.path)?;

@@ -6,6 +6,8 @@ use conclave_proto::{Namespace, Timestamp};
 use super::*;
 use crate::types::{MessageId, MessageState};
 
+mod at_rest;
+
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const LATER: Timestamp = Timestamp(1_700_000_060_000);
 const EXPIRY: Timestamp = Timestamp(1_701_000_000_000);

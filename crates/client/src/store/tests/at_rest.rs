@@ -1,0 +1,159 @@
+//! What lies on the disk, and what happens when there is no room on it.
+
+use proptest::prelude::*;
+use rusqlite::MAIN_DB;
+
+use super::*;
+
+const KEY: [u8; 32] = [0x5a; 32];
+
+fn on_disk(dir: &std::path::Path) -> ClientStore {
+    let store = ClientStore::open(&StoreOptions::new(dir.join("db")), &DatabaseKey::from_bytes(KEY)).unwrap();
+    store.set_account(&RecoveryPhrase::from_seed16(&[1; 16]), "Alice").unwrap();
+    store
+}
+
+/// The pages of the database as SQLite sees them, decrypted.
+fn pages(store: &ClientStore) -> Vec<u8> {
+    store.connection().serialize(MAIN_DB).unwrap().to_vec()
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn files(dir: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn no_file_holds_a_text_in_the_clear() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = on_disk(dir.path());
+    send(&store, 2, "a very recognisable text", NOW);
+    assert!(holds(&pages(&store), "a very recognisable text"), "the search itself works");
+    let files = files(dir.path());
+    assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["db", "db-wal"]);
+    for (name, bytes) in files {
+        assert!(!holds(&bytes, "a very recognisable text"), "{name}");
+        assert!(!holds(&bytes, "SQLite format"), "{name}");
+        assert!(!bytes.windows(32).any(|window| window == KEY), "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_deleted_text_is_in_no_page_and_no_journal(
+        sizes in prop::collection::vec(0usize..9_000, 20..60),
+        order in any::<u64>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = on_disk(dir.path());
+        let marker = |n: usize| format!("<marker {n:04} of a text>");
+        let mut ids = Vec::new();
+        for (n, size) in sizes.iter().enumerate() {
+            let text = format!("{}{}{}", marker(n), "x".repeat(*size), marker(n));
+            if n % 2 == 0 {
+                ids.push(send(&store, 2, &text, NOW).id);
+            } else {
+                let item = item(&format!("hash {n}"), 2, &text, Timestamp(NOW.0 + n as u64));
+                ids.push(receive(&store, vec![item]).shown[0].id.clone());
+            }
+        }
+        let before = pages(&store);
+        let doomed = |n: usize| order.rotate_left(n as u32 * 7) & 1 == 1;
+        for (n, id) in ids.iter().enumerate().rev() {
+            prop_assert!(holds(&before, &marker(n)));
+            if doomed(n) {
+                store.delete_message(id, LATER).unwrap();
+            }
+        }
+        let after = pages(&store);
+        for n in 0..ids.len() {
+            prop_assert_eq!(holds(&after, &marker(n)), !doomed(n), "message {}", n);
+        }
+        if (0..ids.len()).any(doomed) {
+            let journal = std::fs::metadata(dir.path().join("db-wal")).unwrap();
+            prop_assert_eq!(journal.len(), 0, "old pages in the journal are gone too");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = on_disk(dir.path());
+    let kept = send(&store, 2, "kept", NOW);
+    store.connection().query_row("PRAGMA max_page_count = 40", [], |_| Ok(())).unwrap();
+    let long = OutgoingMessage { chat: person(2), text: "y".repeat(20_000) };
+    let mut taken = 1;
+    let error = loop {
+        match store.enqueue(&long, NOW) {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 100);
+    };
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
+    assert!(error.retry_may_help());
+    let batch = batch(vec![item("h", 3, &"z".repeat(40_000), NOW)]);
+    assert!(matches!(store.insert_received(&batch, LATER), Err(StoreError::DiskFull { .. })));
+    assert_eq!(
+        store.cursor(&member(), &person(1), Namespace::DIRECT).unwrap(),
+        None,
+        "what could not be kept will be fetched again"
+    );
+    assert_eq!(store.unseen(&["h".into()]).unwrap(), ["h"]);
+
+    let (path, key) = (dir.path().join("db"), DatabaseKey::from_bytes(KEY));
+    drop(store);
+    let store = ClientStore::open(&StoreOptions::new(path), &key).unwrap();
+    assert_eq!(store.queued_count().unwrap(), taken);
+    assert_eq!(store.message(&kept.id).unwrap().unwrap().text, "kept");
+    assert_eq!(store.insert_received(&batch, LATER).unwrap().shown.len(), 1, "with room it works again");
+    store.check().unwrap();
+}
+
+#[test]
+fn the_wrong_key_opens_nothing_and_harms_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions::new(dir.path().join("db"));
+    drop(on_disk(dir.path()));
+    let before = std::fs::read(&options.path).unwrap();
+    let opened = ClientStore::open(&options, &DatabaseKey::from_bytes([0; 32]));
+    assert!(matches!(opened, Err(StoreError::WrongKey { .. })), "{opened:?}");
+    assert_eq!(std::fs::read(&options.path).unwrap(), before);
+    ClientStore::open(&options, &DatabaseKey::from_bytes(KEY)).unwrap().account().unwrap();
+}
+
+#[test]
+fn the_file_is_opened_by_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = on_disk(dir.path());
+    let second = ClientStore::open(&StoreOptions::new(dir.path().join("db")), &DatabaseKey::from_bytes(KEY));
+    assert!(matches!(second, Err(StoreError::Busy { .. })), "{second:?}");
+    drop(store);
+}
+
+#[test]
+fn every_commit_waits_for_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = on_disk(dir.path());
+    let pragma = |name: &str| -> i64 {
+        store.connection().query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(pragma("synchronous"), 2, "FULL");
+    assert_eq!(pragma("secure_delete"), 1);
+    assert_eq!(pragma("temp_store"), 2, "MEMORY");
+    assert_eq!(pragma("foreign_keys"), 1);
+    let mode: String = store.connection().query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
