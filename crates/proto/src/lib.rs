@@ -3,15 +3,20 @@
 //!
 //! Pure: no clock, no randomness, no IO. Time is a [`Timestamp`] argument.
 
-pub mod membership;
+pub mod base32z;
+pub mod base64;
 pub mod bt;
 pub mod btstream;
+pub mod membership;
+mod message_hash;
 mod namespace;
 pub mod network;
+pub mod rpc;
 mod snode;
 pub mod swarm;
 mod time;
 
+pub use message_hash::{InvalidMessageHash, MessageHash};
 pub use namespace::Namespace;
 pub use snode::{SnodeRecord, Version};
 pub use swarm::SwarmId;
