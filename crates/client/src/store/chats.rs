@@ -101,10 +101,7 @@ impl ClientStore {
     pub fn unprinted(&self, limit: usize) -> Result<Vec<MessageRow>, StoreError> {
         self.read("read new messages", |connection| {
             let own = own_id(connection)?;
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT {MESSAGE_COLUMNS} FROM message LEFT JOIN contact ON contact.id = message.author
-                 WHERE printed = 0 ORDER BY message.row LIMIT ?1"
-            ))?;
+            let mut statement = connection.prepare_cached(&unprinted_sql())?;
             let rows = statement.query_map([page(limit)], |row| message_row(row, &own))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -161,6 +158,21 @@ pub(super) const MESSAGE_COLUMNS: &str = "message.id, message.chat, message.auth
     message.arrived_at, message.sort_at, message.outgoing, message.text, message.state, message.signed,
     message.swarm, message.reason, message.own_hash, contact.name AS author_name,
     coalesce(contact.approved, 0) AS approved";
+
+pub(super) fn history_sql() -> String {
+    format!(
+        "SELECT {MESSAGE_COLUMNS} FROM message LEFT JOIN contact ON contact.id = message.author
+         WHERE chat = ?1 AND (sort_at, author, message.id) < (?2, ?3, ?4)
+         ORDER BY sort_at DESC, author DESC, message.id DESC LIMIT ?5"
+    )
+}
+
+pub(super) fn unprinted_sql() -> String {
+    format!(
+        "SELECT {MESSAGE_COLUMNS} FROM message LEFT JOIN contact ON contact.id = message.author
+         WHERE printed = 0 ORDER BY message.row LIMIT ?1"
+    )
+}
 
 pub(super) fn message_row(row: &Row<'_>, own: &AccountId) -> rusqlite::Result<MessageRow> {
     let author = account_id(row, "author")?;
@@ -306,11 +318,7 @@ fn history(
             .optional()?
             .ok_or_else(|| StoreError::UnknownMessage(id.clone()))?,
     };
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {MESSAGE_COLUMNS} FROM message LEFT JOIN contact ON contact.id = message.author
-         WHERE chat = ?1 AND (sort_at, author, message.id) < (?2, ?3, ?4)
-         ORDER BY sort_at DESC, author DESC, message.id DESC LIMIT ?5"
-    ))?;
+    let mut statement = connection.prepare_cached(&history_sql())?;
     let rows = statement
         .query_map((chat.as_bytes(), sort_at, author, id, page(limit)), |row| message_row(row, own))?;
     let mut messages = rows.collect::<Result<Vec<_>, _>>()?;

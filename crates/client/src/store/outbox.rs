@@ -70,13 +70,7 @@ impl ClientStore {
     pub fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueCopy>, StoreError> {
         self.read("read the outbox", |connection| {
             let Some(own) = own_id_if_any(connection)? else { return Ok(Vec::new()) };
-            let sql = format!(
-                "SELECT {MESSAGE_COLUMNS}, outbox.copy AS copy, outbox.attempts AS attempts
-                 FROM outbox JOIN message ON message.row = outbox.message
-                 LEFT JOIN contact ON contact.id = message.author
-                 WHERE outbox.next_try <= ?1 ORDER BY outbox.next_try, outbox.message, outbox.copy LIMIT ?2"
-            );
-            let mut statement = connection.prepare_cached(&sql)?;
+            let mut statement = connection.prepare_cached(&due_sql())?;
             let due = statement.query_map((millis(now), page(limit)), |row| {
                 Ok(DueCopy {
                     message: message_row(row, &own)?,
@@ -249,6 +243,15 @@ impl ClientStore {
             Ok(if news { Some(chats::find(tx, &own, id)?) } else { None })
         })
     }
+}
+
+pub(super) fn due_sql() -> String {
+    format!(
+        "SELECT {MESSAGE_COLUMNS}, outbox.copy AS copy, outbox.attempts AS attempts
+         FROM outbox JOIN message ON message.row = outbox.message
+         LEFT JOIN contact ON contact.id = message.author
+         WHERE outbox.next_try <= ?1 ORDER BY outbox.next_try, outbox.message, outbox.copy LIMIT ?2"
+    )
 }
 
 fn own_id_if_any(connection: &rusqlite::Connection) -> Result<Option<conclave_crypto::AccountId>, Failure> {

@@ -307,6 +307,25 @@ fn history_comes_in_pages_that_miss_nothing() {
 }
 
 #[test]
+fn no_page_is_found_by_looking_at_everything() {
+    let store = store();
+    let connection = store.connection();
+    let plan = |sql: &str| -> String {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
+        let lines = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3)).unwrap();
+        lines.collect::<Result<Vec<String>, _>>().unwrap().join("; ")
+    };
+    for sql in [chats::history_sql(), chats::unprinted_sql(), outbox::due_sql()] {
+        let plan = plan(&sql);
+        assert!(!plan.contains("TEMP B-TREE"), "sorted as stored: {plan}");
+        let scans =
+            plan.matches("SCAN").count() - plan.matches("SCAN message USING INDEX message_unprinted").count();
+        assert_eq!(scans, 0, "{plan}");
+    }
+}
+
+#[test]
 fn requests_are_from_those_we_have_not_written_to() {
     let store = store();
     assert!(receive(&store, vec![item("h1", 2, "hello?", NOW)]).shown[0].request);
