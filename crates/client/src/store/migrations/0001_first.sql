@@ -75,8 +75,8 @@ CREATE TABLE message (
     CHECK (state IS NULL OR outgoing = 1)
 ) STRICT;
 
--- The one order of a chat: (sort_at, author, id).
-CREATE INDEX message_order ON message (chat, sort_at, author, id);
+-- The one order of a chat: (sort_at, author, id). With `outgoing`, unread messages are counted from it alone.
+CREATE INDEX message_order ON message (chat, sort_at, author, id, outgoing);
 CREATE INDEX message_unprinted ON message (row) WHERE printed = 0;
 CREATE INDEX message_own_hash ON message (own_hash) WHERE own_hash IS NOT NULL;
 
