@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use conclave_crypto::Zeroizing;
+use conclave_crypto::password::{Argon2Cost, argon2id};
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_PASSPHRASE_BYTES, OpenError, Protection, Unlock, os};
@@ -12,18 +13,10 @@ use crate::store::DatabaseKey;
 const MAX_FILE_BYTES: u64 = 4096;
 
 /// What Argon2id costs for new profiles: a fraction of a second and 64 MiB.
-const NEW_PARAMS: Params = Params { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+const NEW_COST: Argon2Cost = Argon2Cost { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 
 /// Bounds on what a key file may ask for, so that a manipulated one cannot take all memory or days.
-const MAX_PARAMS: Params = Params { memory_kib: 1024 * 1024, passes: 64, lanes: 16 };
-
-/// Argon2id's parameters (RFC 9106 section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Params {
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-}
+const MAX_COST: Argon2Cost = Argon2Cost { memory_kib: 1024 * 1024, passes: 64, lanes: 16 };
 
 /// The file as it is written: one flat object, because serde would copy the fields of a tagged one
 /// through buffers that are not wiped.
@@ -91,14 +84,14 @@ pub(super) fn create(
         Protection::Passphrase(passphrase) => {
             let mut salt = [0u8; 16];
             rng.fill_bytes(&mut salt);
-            let key = derive(passphrase, &salt, NEW_PARAMS, path)?;
+            let key = derive(passphrase, &salt, NEW_COST, path)?;
             let file = KeyFile {
                 kind: Kind::Passphrase,
                 key: None,
                 salt: Some(hex::encode(salt)),
-                memory_kib: Some(NEW_PARAMS.memory_kib),
-                passes: Some(NEW_PARAMS.passes),
-                lanes: Some(NEW_PARAMS.lanes),
+                memory_kib: Some(NEW_COST.memory_kib),
+                passes: Some(NEW_COST.passes),
+                lanes: Some(NEW_COST.lanes),
                 check: hex::encode(key.check_value()),
             };
             (key, file)
@@ -146,7 +139,7 @@ pub(super) fn unlock(
             else {
                 return Err(corrupt("the parameters of the key derivation are missing"));
             };
-            let key = derive(passphrase, &salt, Params { memory_kib, passes, lanes }, path)?;
+            let key = derive(passphrase, &salt, Argon2Cost { memory_kib, passes, lanes }, path)?;
             if key.matches(&check) { Ok(key) } else { Err(OpenError::WrongPassphrase { name: name() }) }
         }
     }
@@ -176,14 +169,18 @@ fn read(path: &Path) -> Result<KeyFile, OpenError> {
     })
 }
 
-fn derive(passphrase: &str, salt: &[u8; 16], params: Params, path: &Path) -> Result<DatabaseKey, OpenError> {
+fn derive(
+    passphrase: &str,
+    salt: &[u8; 16],
+    cost: Argon2Cost,
+    path: &Path,
+) -> Result<DatabaseKey, OpenError> {
     if passphrase.is_empty() || passphrase.len() > MAX_PASSPHRASE_BYTES {
         return Err(OpenError::BadPassphrase { limit: MAX_PASSPHRASE_BYTES });
     }
-    let allowed = (8 * params.lanes.clamp(1, MAX_PARAMS.lanes)..=MAX_PARAMS.memory_kib)
-        .contains(&params.memory_kib)
-        && (1..=MAX_PARAMS.passes).contains(&params.passes)
-        && (1..=MAX_PARAMS.lanes).contains(&params.lanes);
+    let allowed = (8 * cost.lanes.clamp(1, MAX_COST.lanes)..=MAX_COST.memory_kib).contains(&cost.memory_kib)
+        && (1..=MAX_COST.passes).contains(&cost.passes)
+        && (1..=MAX_COST.lanes).contains(&cost.lanes);
     let corrupt = || OpenError::Corrupt {
         path: path.to_owned(),
         detail: "it asks for key derivation parameters nobody uses".to_owned(),
@@ -191,9 +188,6 @@ fn derive(passphrase: &str, salt: &[u8; 16], params: Params, path: &Path) -> Res
     if !allowed {
         return Err(corrupt());
     }
-    todo_derive(passphrase, salt, params).ok_or_else(corrupt)
-}
-
-fn todo_derive(_passphrase: &str, _salt: &[u8; 16], _params: Params) -> Option<DatabaseKey> {
-    None
+    let key = argon2id(passphrase.as_bytes(), salt, cost).map_err(|_| corrupt())?;
+    Ok(DatabaseKey::from_bytes(*key))
 }
