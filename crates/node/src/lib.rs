@@ -1,1 +1,5 @@
 //! node
+
+pub mod config;
+pub mod store;
+pub mod swarm;

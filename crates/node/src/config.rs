@@ -1,0 +1,111 @@
+//! `node.toml`: every key with its meaning. Keys nobody knows are reported, not swallowed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store;
+
+/// The node's Ed25519 seed inside its data directory: 64 hex digits, mode 0600.
+pub const KEY_FILE: &str = "node.key";
+
+/// What a service node is told about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Folder of the node's key, certificate and messages.
+    pub data_dir: PathBuf,
+    /// The network file.
+    pub network: PathBuf,
+    /// The signed directory, written by the network's operator and followed while the node runs.
+    pub directory: PathBuf,
+    /// Where HTTPS listens, instead of the address in the directory: for machines behind a translator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_https: Option<SocketAddr>,
+    /// Where QUIC listens, instead of the address in the directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_quic: Option<SocketAddr>,
+    /// Also answer the seed call over plain HTTP here, for existing clients. Off unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed_http: Option<SocketAddr>,
+    /// Most bytes of the message database. 10 GiB unless given.
+    #[serde(default = "default_max_bytes")]
+    pub max_store_bytes: u64,
+}
+
+/// Why a configuration cannot be used. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown or missing key, or a value that does not fit. The text names the place.
+    #[error("the configuration {path}: {problem}")]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+}
+
+impl NodeConfig {
+    /// The usual configuration of a node.
+    pub fn new(data_dir: PathBuf, network: PathBuf, directory: PathBuf) -> Self {
+        Self {
+            data_dir,
+            network,
+            directory,
+            listen_https: None,
+            listen_quic: None,
+            seed_http: None,
+            max_store_bytes: default_max_bytes(),
+        }
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file, the key and the known keys.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|e| ConfigError::Wrong { path: path.to_owned(), problem: e.to_string().trim_end().to_owned() })
+    }
+
+    /// The configuration as the text of a file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("paths, addresses and numbers have a TOML form")
+    }
+}
+
+fn default_max_bytes() -> u64 {
+    store::DEFAULT_MAX_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_read_as_it_was_written_and_unknown_keys_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        let mut config = NodeConfig::new("a".into(), "b".into(), "c".into());
+        config.seed_http = Some("127.0.0.1:22023".parse().unwrap());
+        std::fs::write(&path, config.to_toml()).unwrap();
+        assert_eq!(NodeConfig::read(&path).unwrap(), config);
+        std::fs::write(&path, config.to_toml() + "max_stor_bytes = 3\n").unwrap();
+        let error = NodeConfig::read(&path).unwrap_err().to_string();
+        assert!(error.contains("max_stor_bytes") && error.contains("max_store_bytes"), "{error}");
+    }
+}

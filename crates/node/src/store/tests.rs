@@ -1,0 +1,162 @@
+use super::*;
+
+fn account(number: u8) -> AccountId {
+    AccountId::new(conclave_crypto::IdPrefix::Account, &[number; 32])
+}
+
+fn message(owner: u8, namespace: i16, time: u64, data: &[u8]) -> NewMessage {
+    let (owner, namespace) = (account(owner), Namespace(namespace));
+    NewMessage {
+        owner,
+        namespace,
+        hash: MessageHash::of(&owner, namespace, data),
+        timestamp: Timestamp(time),
+        expiry: Timestamp(time + 1_000),
+        data: data.to_vec(),
+    }
+}
+
+fn texts(store: &MessageStore, query: &Query<'_>) -> (Vec<String>, bool) {
+    let page = store.retrieve(query).unwrap();
+    let texts = page.messages.iter().map(|m| String::from_utf8(m.data.clone()).unwrap()).collect();
+    (texts, page.more)
+}
+
+fn all(owner: &AccountId) -> Query<'_> {
+    Query { owner, namespace: Namespace(0), after: None, max_count: None, max_size: MAX_RETRIEVE }
+}
+
+#[tokio::test]
+async fn messages_come_in_the_order_they_were_taken_in_and_after_the_cursor() {
+    let store = MessageStore::open_in_memory().unwrap();
+    // Sent times do not matter.
+    for (time, text) in [(300, "a"), (100, "b"), (200, "c")] {
+        store.store(message(1, 0, time, text.as_bytes())).await.unwrap();
+    }
+    store.store(message(1, 2, 100, b"elsewhere")).await.unwrap();
+    store.store(message(2, 0, 100, b"other account")).await.unwrap();
+    let owner = account(1);
+    assert_eq!(texts(&store, &all(&owner)), (vec!["a".into(), "b".into(), "c".into()], false));
+    let after = Some(message(1, 0, 0, b"a").hash);
+    assert_eq!(texts(&store, &Query { after, ..all(&owner) }).0, ["b", "c"]);
+    // A hash that is not in this mailbox starts from the beginning.
+    for foreign in [message(2, 0, 0, b"other account").hash, message(1, 2, 0, b"elsewhere").hash] {
+        assert_eq!(texts(&store, &Query { after: Some(foreign), ..all(&owner) }).0, ["a", "b", "c"]);
+    }
+}
+
+#[tokio::test]
+async fn limits_stop_before_they_are_exceeded_but_one_message_always_comes() {
+    let store = MessageStore::open_in_memory().unwrap();
+    for text in ["aaa", "bbb", "ccc"] {
+        store.store(message(1, 0, 1, text.as_bytes())).await.unwrap();
+    }
+    let owner = account(1);
+    // 100 + 43 + floor(4·3/3) = 147 for each.
+    for (max_size, expected) in [(1, 1), (293, 1), (294, 2), (440, 2), (441, 3)] {
+        let (texts, more) = texts(&store, &Query { max_size, ..all(&owner) });
+        assert_eq!((texts.len(), more), (expected, expected < 3), "{max_size}");
+    }
+    assert_eq!(texts(&store, &Query { max_count: Some(2), ..all(&owner) }).0.len(), 2);
+    assert_eq!(texts(&store, &Query { max_count: Some(0), ..all(&owner) }).0.len(), 3, "0 is no limit");
+}
+
+#[test]
+fn sizes_are_asked_for_in_three_ways() {
+    assert_eq!(size_limit(None, None), 1_560_000);
+    assert_eq!(size_limit(Some(10), None), 7_800_000);
+    assert_eq!(size_limit(Some(0), Some(0)), 1_560_000);
+    assert_eq!(size_limit(None, Some(-2)), 3_900_000);
+    assert_eq!(size_limit(None, Some(-7)), 1_114_285);
+    assert_eq!(size_limit(None, Some(5)), 5);
+    assert_eq!(size_limit(None, Some(i64::MAX)), 7_800_000);
+    assert_eq!(size_limit(None, Some(i64::MIN)), 0);
+}
+
+#[tokio::test]
+async fn storing_the_same_again_only_prolongs_its_life() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let first = message(1, 0, 100, b"same");
+    assert_eq!(store.store(first.clone()).await.unwrap(), Stored { already: false, expiry: Timestamp(1_100) });
+    store.store(message(1, 0, 100, b"later")).await.unwrap();
+    let shorter = NewMessage { expiry: Timestamp(50), ..first.clone() };
+    assert_eq!(store.store(shorter).await.unwrap(), Stored { already: true, expiry: Timestamp(1_100) });
+    let longer = NewMessage { expiry: Timestamp(9_000), ..first };
+    assert_eq!(store.store(longer).await.unwrap(), Stored { already: true, expiry: Timestamp(9_000) });
+    assert_eq!(texts(&store, &all(&account(1))).0, ["same", "later"], "its place does not change");
+}
+
+#[tokio::test]
+async fn a_public_outbox_keeps_the_newest() {
+    let store = MessageStore::open_in_memory().unwrap();
+    for (time, text) in [(100, "old"), (300, "new"), (200, "late and old")] {
+        store.store(message(1, -21, time, text.as_bytes())).await.unwrap();
+    }
+    let owner = account(1);
+    assert_eq!(texts(&store, &Query { namespace: Namespace(-21), ..all(&owner) }).0, ["new"]);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_swept_and_cursors_are_not_used_again() {
+    let store = MessageStore::open_in_memory().unwrap();
+    store.store(message(1, 0, 100, b"gone")).await.unwrap();
+    assert_eq!(store.sweep_expired(Timestamp(1_099)).await.unwrap(), 0);
+    assert_eq!(store.sweep_expired(Timestamp(1_100)).await.unwrap(), 1);
+    assert_eq!(store.stats().unwrap().owners, 0);
+    store.store(message(1, 0, 5_000, b"new")).await.unwrap();
+    assert_eq!(texts(&store, &all(&account(1))).0, ["new"]);
+}
+
+#[tokio::test]
+async fn a_full_store_says_so_loses_nothing_and_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("messages.sqlite");
+    let options = Options { max_bytes: 256 * 1024, ..Options::default() };
+    let store = MessageStore::open(&path, options).unwrap();
+    let mut kept = 0;
+    let full = loop {
+        match store.store(message(1, 0, kept, &vec![kept as u8; 10_000])).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, StoreError::Full), "{full:?}");
+    assert!(kept > 5);
+    assert_eq!(store.stats().unwrap().messages, kept);
+    store.sweep_expired(Timestamp(u64::MAX / 4)).await.unwrap();
+    store.store(message(1, 0, 1, b"room again")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reopened_store_has_everything_and_a_damaged_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("messages.sqlite");
+    let store = MessageStore::open(&path, Options::default()).unwrap();
+    store.store(message(1, 0, 1, b"kept")).await.unwrap();
+    store.set_meta("directory", b"value".to_vec()).await.unwrap();
+    drop(store);
+    let store = MessageStore::open(&path, Options::default()).unwrap();
+    assert_eq!(texts(&store, &all(&account(1))).0, ["kept"]);
+    assert_eq!(store.meta("directory").unwrap().unwrap(), b"value");
+    drop(store);
+    std::fs::write(&path, vec![0x55; 8_192]).unwrap();
+    let opened = MessageStore::open(&path, Options::default());
+    assert!(matches!(&opened, Err(StoreError::Corrupt { path: named, .. }) if *named == path), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_at_once_all_get_their_own_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = MessageStore::open(&dir.path().join("messages.sqlite"), Options::default()).unwrap();
+    let mut writes = tokio::task::JoinSet::new();
+    for number in 0..500u64 {
+        let store = store.clone();
+        writes.spawn(async move {
+            let data = (number % 400).to_be_bytes();
+            store.store(message(1, 0, number, &data)).await.unwrap().already
+        });
+    }
+    let already = writes.join_all().await.into_iter().filter(|already| *already).count();
+    assert_eq!(already, 100);
+    assert_eq!(store.stats().unwrap().messages, 400);
+}
