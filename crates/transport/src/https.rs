@@ -38,9 +38,8 @@ where
     H: Fn(Incoming) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let tls = certificate
-        .server_config()
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let tls =
+        certificate.server_config().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     http::start(address, http::Settings { options, tls: Some(Arc::new(tls)) }, handler).await
 }
 

@@ -73,7 +73,8 @@ where
     let local_addr = listener.local_addr()?;
     let (stop, stopping) = watch::channel(false);
     let exchange = Arc::new(Exchange::new(settings.options, handler));
-    let accepting = tokio::spawn(accept_loop(listener, settings.tls.map(TlsAcceptor::from), exchange, stopping));
+    let accepting =
+        tokio::spawn(accept_loop(listener, settings.tls.map(TlsAcceptor::from), exchange, stopping));
     Ok(Server { local_addr, stop, accepting })
 }
 

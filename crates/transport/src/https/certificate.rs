@@ -76,7 +76,8 @@ impl Certificate {
     /// # Errors
     /// The texts are not PEM, or do not belong together.
     pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, CertificateError> {
-        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(CertificateError::Pem)?;
+        let der =
+            CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(CertificateError::Pem)?;
         let made = Self {
             der,
             certificate_pem: certificate_pem.to_owned(),

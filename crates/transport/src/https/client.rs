@@ -225,8 +225,7 @@ async fn dial(target: &Target) -> Result<Sender, Error> {
     let config = target.trust.client_config().map_err(|error| Error::Tls(std::io::Error::other(error)))?;
     let stream =
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(Error::of_handshake)?;
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(Error::of_exchange)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Error::of_exchange)?;
     // Ends when the server closes, or when the sender is dropped, which a passed deadline does.
     tokio::spawn(async move {
         if let Err(error) = connection.await {

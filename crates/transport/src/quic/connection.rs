@@ -84,7 +84,8 @@ impl Connection {
         let (answered, answer) = oneshot::channel();
         let id = stream.register(answered)?;
         let forget = Forget { stream: &stream, id };
-        let frame = btstream::encode(&Frame::Command { id, endpoint: endpoint.to_owned(), body: body.to_vec() });
+        let frame =
+            btstream::encode(&Frame::Command { id, endpoint: endpoint.to_owned(), body: body.to_vec() });
         {
             // Given up here half-way, the frame would be cut: a lane whose write was interrupted is closed.
             let mut send = WholeWrite { guard: stream.send.lock().await, done: false };
@@ -108,8 +109,7 @@ impl Connection {
         }
         let (send, receive) =
             self.inner.connection.open_bi().await.map_err(|e| RequestError::Closed(e.to_string()))?;
-        let stream =
-            Arc::new(LaneStream { send: tokio::sync::Mutex::new(send), waiting: Mutex::default() });
+        let stream = Arc::new(LaneStream { send: tokio::sync::Mutex::new(send), waiting: Mutex::default() });
         lanes.insert(lane, Arc::clone(&stream));
         tokio::spawn(read_answers(Frames::new(receive), Arc::clone(&stream)));
         Ok(stream)

@@ -11,7 +11,9 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 use rustls_pki_types::CertificateDer;
 
 use super::connection::Connection;
-use super::{Alpn, CLOSE_NOT_A_NODE, DIAL_TIMEOUT, DialError, Handler, MAX_CONNECTIONS, MAX_STREAMS, Peer, tls};
+use super::{
+    Alpn, CLOSE_NOT_A_NODE, DIAL_TIMEOUT, DialError, Handler, MAX_CONNECTIONS, MAX_STREAMS, Peer, tls,
+};
 use crate::slots::Slots;
 
 /// Flow control of a connection and of a stream. (storage-and-onion 1.3)
@@ -102,7 +104,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`DialError`]; nobody else than the holder of the key can make this succeed.
-    pub async fn dial(&self, address: SocketAddr, key: Ed25519Public, alpn: Alpn) -> Result<Connection, DialError> {
+    pub async fn dial(
+        &self,
+        address: SocketAddr,
+        key: Ed25519Public,
+        alpn: Alpn,
+    ) -> Result<Connection, DialError> {
         let local = |error: &dyn std::fmt::Display| DialError::Local(error.to_string());
         let tls = tls::client(&self.secret, key, alpn).map_err(|e| local(&e))?;
         let crypto = QuicClientConfig::try_from(tls).map_err(|e| local(&e))?;
@@ -111,8 +118,7 @@ impl Endpoint {
             Alpn::Client => transport(CLIENT_IDLE, None),
             Alpn::Node => transport(NODE_IDLE, Some(NODE_KEEP_ALIVE)),
         }));
-        let connecting =
-            self.endpoint.connect_with(config, address, SERVER_NAME).map_err(|e| local(&e))?;
+        let connecting = self.endpoint.connect_with(config, address, SERVER_NAME).map_err(|e| local(&e))?;
         let connection = tokio::time::timeout(DIAL_TIMEOUT, connecting)
             .await
             .map_err(|_| DialError::Timeout)?

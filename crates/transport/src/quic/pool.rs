@@ -145,7 +145,8 @@ impl Entry {
                 state.connection = Some(connection.clone());
             }
             Err(_) => {
-                let back_off = FIRST_BACK_OFF.saturating_mul(1 << state.failures.min(4)).min(LONGEST_BACK_OFF);
+                let back_off =
+                    FIRST_BACK_OFF.saturating_mul(1 << state.failures.min(4)).min(LONGEST_BACK_OFF);
                 state.failures = state.failures.saturating_add(1);
                 state.down_until = Some(Instant::now() + back_off);
             }

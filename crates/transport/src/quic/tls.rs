@@ -8,9 +8,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
-use rustls_pki_types::{
-    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use zeroize::Zeroizing;
 
 use super::Alpn;
@@ -55,8 +53,7 @@ pub(super) fn client(
     alpn: Alpn,
 ) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider: Arc<CryptoProvider> = provider();
-    let verifier =
-        Arc::new(ExactKey { expected, algorithms: provider.signature_verification_algorithms });
+    let verifier = Arc::new(ExactKey { expected, algorithms: provider.signature_verification_algorithms });
     let resolver = rustls::client::AlwaysResolvesClientRawPublicKeys::new(identity(secret)?);
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
