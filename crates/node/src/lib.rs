@@ -1,5 +1,22 @@
-//! node
+//! The service node: keeps its swarm's messages, answers clients, relays onion requests.
+//!
+//! [`swarm`] decides and does no IO; [`store`] keeps; `rpc` answers; `peer` talks to other nodes;
+//! `web` is the HTTPS side; [`registry`] says who is in the network. [`Node::start`] puts them
+//! together, for the command `conclave node run` and for tests that want to look inside.
 
-pub mod config;
+mod config;
+mod hooks;
+mod local;
+mod node;
+mod onion;
+mod peer;
+pub mod registry;
+mod rpc;
 pub mod store;
 pub mod swarm;
+mod web;
+mod writes;
+
+pub use config::{ConfigError, KEY_FILE, NodeConfig};
+pub use hooks::{Clock, Hooks, Misbehave, Observer, Received, SystemClock};
+pub use node::{ADVERTISED_VERSION, Addresses, Node, NodeError};

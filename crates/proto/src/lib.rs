@@ -3,18 +3,23 @@
 //!
 //! Pure: no clock, no randomness, no IO. Time is a [`Timestamp`] argument.
 
+pub mod active_nodes;
 pub mod base32z;
 pub mod base64;
 pub mod bt;
 pub mod btstream;
+pub mod combined;
 pub mod membership;
 mod message_hash;
+pub mod monitor;
 mod namespace;
 pub mod network;
+pub mod peer;
 pub mod rpc;
 mod snode;
 pub mod swarm;
 mod time;
+pub mod v4;
 
 pub use message_hash::{InvalidMessageHash, MessageHash};
 pub use namespace::Namespace;

@@ -81,8 +81,7 @@ impl<'a> Cursor<'a> {
                 }
                 *expects_key = !*expects_key;
             }
-            if !complete
-                && let Some(Some(true)) = open.len().checked_sub(2).and_then(|outer| open.get(outer))
+            if !complete && let Some(Some(true)) = open.len().checked_sub(2).and_then(|outer| open.get(outer))
             {
                 return Err(BtError::Unexpected(here)); // a container where a key must stand
             }

@@ -100,10 +100,7 @@ impl Answer {
 
     /// `{"code", "body"}`, as batches carry it (2.19).
     pub fn to_subresult(&self) -> Value {
-        Value::Dict(Dict::from([
-            ("code".to_owned(), self.code.into()),
-            ("body".to_owned(), self.to_value()),
-        ]))
+        Value::Dict(Dict::from([("code".to_owned(), self.code.into()), ("body".to_owned(), self.to_value())]))
     }
 }
 
@@ -197,13 +194,13 @@ impl SwarmAnswer {
             result.insert("hash".to_owned(), hash.into());
         }
         stamp.add_to(&mut result);
-        let done = || self.0.values().filter_map(|member| match member {
-            MemberResult::Done(result) => Some(&result.outcome),
-            MemberResult::Failed(_) => None,
-        });
-        let nothing = |outcome: &super::results::Outcome| {
-            matches!(outcome, super::results::Outcome::Deleted(hashes) if hashes.is_empty())
+        let done = || {
+            self.0.values().filter_map(|member| match member {
+                MemberResult::Done(result) => Some(&result.outcome),
+                MemberResult::Failed(_) => None,
+            })
         };
+        let nothing = |outcome: &super::results::Outcome| matches!(outcome, super::results::Outcome::Deleted(hashes) if hashes.is_empty());
         let code = match request {
             _ if done().next().is_none() => 500,
             Request::Delete(delete) if delete.required && done().all(nothing) => 404,

@@ -92,11 +92,7 @@ impl std::fmt::Debug for Auth {
 impl Auth {
     /// An account of type 05 signs for itself; its Ed25519 key travels along.
     pub fn by_account(key: &Ed25519Secret, signed: &[u8]) -> Self {
-        Self {
-            pubkey_ed25519: Some(*key.public().as_bytes()),
-            signature: key.sign(signed),
-            subaccount: None,
-        }
+        Self { pubkey_ed25519: Some(*key.public().as_bytes()), signature: key.sign(signed), subaccount: None }
     }
 
     /// The key of a group, which is its id, signs.

@@ -78,9 +78,7 @@ impl<'a> Fields<'a> {
         }
         let text = field.text().ok_or_else(|| wrong(NAME, "string"))?;
         if text.len() != 64 {
-            return Err(RpcError::invalid(
-                "Invalid pubkey_ed25519: expected 64 hex char or 32 byte pubkey",
-            ));
+            return Err(RpcError::invalid("Invalid pubkey_ed25519: expected 64 hex char or 32 byte pubkey"));
         }
         let mut key = [0; 32];
         hex::decode_to_slice(text, &mut key)

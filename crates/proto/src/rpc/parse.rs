@@ -140,7 +140,9 @@ fn data(fields: Fields<'_>) -> Result<Vec<u8>, RpcError> {
     };
     let most = if fields.is_bt() { MAX_STORE_DATA } else { MAX_STORE_TEXT };
     let too_long = || {
-        RpcError::invalid(format_args!("Message body exceeds maximum allowed length of {MAX_STORE_DATA} bytes"))
+        RpcError::invalid(format_args!(
+            "Message body exceeds maximum allowed length of {MAX_STORE_DATA} bytes"
+        ))
     };
     if length.ok_or_else(|| wrong("data", "string"))? > most {
         return Err(too_long());
@@ -200,9 +202,7 @@ fn expire(fields: Fields<'_>) -> Result<Expire, RpcError> {
     let messages = fields.messages()?;
     let expiry = fields.times("expiry")?;
     if expiry.len() != 1 && expiry.len() != messages.len() {
-        return Err(RpcError::invalid(
-            "'expiry' must be a single expiry, or the same length as 'messages'",
-        ));
+        return Err(RpcError::invalid("'expiry' must be a single expiry, or the same length as 'messages'"));
     }
     let mode = match (fields.flag("shorten")?, fields.flag("extend")?) {
         (false, false) => ExpireMode::Set,
@@ -263,10 +263,8 @@ fn batch(fields: Fields<'_>) -> Result<Vec<Request>, RpcError> {
     }
     let subrequest = |item: Field<'_>| {
         let fields = item.fields().ok_or_else(|| refuse("requests must be objects"))?;
-        let keys = (
-            fields.field("method").and_then(Field::text),
-            fields.field("params").and_then(Field::fields),
-        );
+        let keys =
+            (fields.field("method").and_then(Field::text), fields.field("params").and_then(Field::fields));
         let (Some(method), Some(params)) = keys else {
             return Err(refuse("subrequests must have method/params keys"));
         };
@@ -275,7 +273,8 @@ fn batch(fields: Fields<'_>) -> Result<Vec<Request>, RpcError> {
         }
         request(method, params).map_err(|error| {
             let unknown = error.body == format!("no method {}", shown(method));
-            let text = format_args!("Invalid batch subrequest: invalid method \"{}\"", shown(method)).to_string();
+            let text =
+                format_args!("Invalid batch subrequest: invalid method \"{}\"", shown(method)).to_string();
             if unknown { RpcError::invalid(text) } else { error }
         })
     };
@@ -346,9 +345,8 @@ fn some_auth(fields: Fields<'_>, account: &AccountId) -> Result<Option<Auth>, Rp
             let expected =
                 || RpcError::invalid(format_args!("invalid subaccount: expected {}", token_form(fields)));
             let token = field.token().ok_or_else(expected)?;
-            let needed = || {
-                RpcError::invalid("invalid subaccount: subaccount_sig is required when using subaccount")
-            };
+            let needed =
+                || RpcError::invalid("invalid subaccount: subaccount_sig is required when using subaccount");
             Some(SubaccountAuth { token, signature: fields.signature("subaccount_sig")?.ok_or_else(needed)? })
         }
     };

@@ -3,8 +3,8 @@
 
 use conclave_crypto::AccountId;
 
-use super::auth::{Auth, SubaccountToken};
 use super::Request;
+use super::auth::{Auth, SubaccountToken};
 use crate::{MessageHash, Namespace, Timestamp};
 
 /// How long a stored message is to live.

@@ -188,10 +188,13 @@ impl NodeResult {
             Outcome::DeletedIn(affected) => set("deleted", affected_value(affected)),
             Outcome::UpdatedIn(affected) => set("updated", affected_value(affected)),
             Outcome::Expired { expiry, updated, unchanged } => {
-                set("expiry", match expiry {
-                    Expiries::One(time) => (*time).into(),
-                    Expiries::Each(times) => times.as_slice().into(),
-                });
+                set(
+                    "expiry",
+                    match expiry {
+                        Expiries::One(time) => (*time).into(),
+                        Expiries::Each(times) => times.as_slice().into(),
+                    },
+                );
                 set("updated", updated.as_slice().into());
                 if let Some(unchanged) = unchanged {
                     let entries = unchanged.iter().map(|(hash, time)| (hash.to_string(), (*time).into()));

@@ -1,0 +1,269 @@
+//! A running node: everything its parts share, how it starts and how it stops.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use conclave_crypto::{Ed25519Secret, X25519Pair};
+use conclave_proto::Timestamp;
+use conclave_proto::network::{InvalidNetworkFile, NetworkFile};
+use conclave_proto::rpc::answers::Stamp;
+use conclave_transport::http::Server;
+use conclave_transport::https::{Certificate, CertificateError};
+use conclave_transport::quic::{Endpoint, Pool};
+use conclave_transport::{http, https};
+
+use crate::config::{KEY_FILE, NodeConfig};
+use crate::hooks::{Hooks, Observer, Received};
+use crate::registry::{NetworkView, Registry, RegistryError};
+use crate::store::{self, MessageStore, StoreError};
+use crate::writes::Writes;
+use crate::{peer, web};
+
+/// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
+/// features you implement")
+pub const ADVERTISED_VERSION: [u16; 3] = [2, 11, 0];
+/// Hardfork and revision, which clients use for nothing but `ifelse`. (storage-and-onion 13)
+pub(crate) const HARDFORK: [u64; 2] = [19, 6];
+/// How often what has expired is deleted. (storage-and-onion 3)
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long running requests may take to end when the node stops.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+const DATABASE_FILE: &str = "messages.sqlite";
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// A file of the node cannot be used.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The key file does not hold 64 hex digits.
+    #[error("the key file {path} does not hold 64 hex digits")]
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The network file is wrong.
+    #[error("{path}: {source}")]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidNetworkFile,
+    },
+    /// There is no directory to work with.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The message store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no usable certificate.
+    #[error("the node's certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    /// An address cannot be listened on.
+    #[error("listening for {what} on {address}: {source}")]
+    Listen {
+        /// Which listener.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What all parts of a node share.
+pub(crate) struct Shared {
+    pub(crate) secret: Ed25519Secret,
+    pub(crate) x25519: X25519Pair,
+    pub(crate) registry: Registry,
+    pub(crate) store: MessageStore,
+    pub(crate) hooks: Hooks,
+    pub(crate) writes: Writes,
+    pub(crate) peers: Pool,
+    /// Set once, before anything is served.
+    pub(crate) endpoint: OnceLock<Endpoint>,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.hooks.clock.now()
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { t: self.now(), hf: HARDFORK }
+    }
+
+    pub(crate) fn view(&self) -> Arc<NetworkView> {
+        self.registry.view()
+    }
+
+    pub(crate) fn observe<'a>(&self, what: impl FnOnce() -> Received<'a>) {
+        if let Some(observer) = &self.hooks.observer {
+            Observer::received(observer.as_ref(), what());
+        }
+    }
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// HTTPS.
+    pub https: SocketAddr,
+    /// QUIC, for clients and nodes.
+    pub quic: SocketAddr,
+    /// The plain seed listener, if there is one.
+    pub seed_http: Option<SocketAddr>,
+}
+
+/// A running node. Dropping it stops everything at once; [`Self::shutdown`] is kinder.
+pub struct Node {
+    shared: Arc<Shared>,
+    addresses: Addresses,
+    servers: Vec<Server>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Node {
+    /// Starts a node. When this returns, it answers.
+    ///
+    /// # Errors
+    /// [`NodeError`] names the file or address.
+    pub async fn start(config: &NodeConfig, hooks: Hooks) -> Result<Self, NodeError> {
+        let secret = read_key(&config.data_dir.join(KEY_FILE))?;
+        let network_bytes = read(&config.network)?;
+        let network = NetworkFile::from_json(&network_bytes)
+            .map_err(|source| NodeError::Network { path: config.network.clone(), source })?;
+        let options = store::Options { max_bytes: config.max_store_bytes, ..store::Options::default() };
+        let store = MessageStore::open(&config.data_dir.join(DATABASE_FILE), options)?;
+        let own = secret.public();
+        let registry = Registry::open(network, own, config.directory.clone(), store.clone()).await?;
+        let certificate = Certificate::load_or_create(&config.data_dir)?;
+        let record = *registry.view().own();
+
+        let shared = Arc::new(Shared {
+            x25519: X25519Pair::new(secret.to_x25519()),
+            secret,
+            registry,
+            store,
+            hooks,
+            writes: Writes::new(),
+            peers: Pool::new(),
+            endpoint: OnceLock::new(),
+        });
+
+        let quic_address = config.listen_quic.unwrap_or((record.ip, record.quic_port).into());
+        let listen_error = |what, address| move |source| NodeError::Listen { what, address, source };
+        let endpoint = Endpoint::listen(quic_address, &shared.secret, peer::options(&shared))
+            .map_err(listen_error("QUIC", quic_address))?;
+        let quic = endpoint.local_addr().map_err(listen_error("QUIC", quic_address))?;
+        let _ = shared.endpoint.set(endpoint);
+
+        let mut servers = Vec::new();
+        let https_address = config.listen_https.unwrap_or((record.ip, record.https_port).into());
+        let server = https::listen(https_address, &certificate, web::options(), web::handler(&shared))
+            .await
+            .map_err(listen_error("HTTPS", https_address))?;
+        let https = server.local_addr();
+        servers.push(server);
+        let mut seed_http = None;
+        if let Some(address) = config.seed_http {
+            let server = http::listen(address, web::options(), web::seed_handler(&shared))
+                .await
+                .map_err(listen_error("plain HTTP", address))?;
+            seed_http = Some(server.local_addr());
+            servers.push(server);
+        }
+
+        let tasks = vec![
+            tokio::spawn(follow_directory(Arc::clone(&shared))),
+            tokio::spawn(sweep(Arc::clone(&shared))),
+            tokio::spawn(crate::writes::run_timer(Arc::clone(&shared))),
+        ];
+        tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");
+        Ok(Self { shared, addresses: Addresses { https, quic, seed_http }, servers, tasks })
+    }
+
+    /// Where it listens.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The network as the node sees it.
+    pub fn view(&self) -> Arc<NetworkView> {
+        self.shared.view()
+    }
+
+    /// The messages it keeps.
+    pub fn store(&self) -> &MessageStore {
+        &self.shared.store
+    }
+
+    /// Stops taking requests, lets running ones end, closes the store. Bounded.
+    pub async fn shutdown(mut self) {
+        let stops: Vec<_> =
+            self.servers.drain(..).map(|server| tokio::spawn(server.shutdown(STOP_WITHIN))).collect();
+        for stop in stops {
+            let _ = stop.await;
+        }
+        if let Some(endpoint) = self.shared.endpoint.get() {
+            endpoint.shutdown(STOP_WITHIN).await;
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        if let Some(endpoint) = self.shared.endpoint.get() {
+            endpoint.close();
+        }
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({:?})", self.shared.secret.public())
+    }
+}
+
+async fn follow_directory(shared: Arc<Shared>) {
+    shared.registry.follow().await;
+}
+
+async fn sweep(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = shared.store.sweep_expired(shared.now()).await {
+            tracing::warn!(%error, "expired messages could not be deleted");
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, NodeError> {
+    std::fs::read(path).map_err(|source| NodeError::Io { doing: "reading", path: path.to_owned(), source })
+}
+
+fn read_key(path: &Path) -> Result<Ed25519Secret, NodeError> {
+    let text = zeroize::Zeroizing::new(read(path)?);
+    let text = std::str::from_utf8(&text).unwrap_or_default().trim();
+    let mut seed = zeroize::Zeroizing::new([0u8; 32]);
+    hex::decode_to_slice(text, seed.as_mut()).map_err(|_| NodeError::Key { path: path.to_owned() })?;
+    Ok(Ed25519Secret::from_seed(&seed))
+}

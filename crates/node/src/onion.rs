@@ -1,0 +1,105 @@
+//! This node as a hop of onion requests: guard, relay, and final destination
+//! (storage-and-onion 6.4, 6.7).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conclave_onion::peel::{self, Layer, PeelError, Peeled, ReplySealer};
+use conclave_proto::peer::{OnionRelay, PeerError};
+use conclave_proto::rpc::{Answer, Request, status};
+use rand_core::OsRng;
+use serde_json::Value;
+
+use crate::hooks::Received;
+use crate::node::Shared;
+use crate::peer::{self, HopFailure};
+use crate::rpc;
+
+/// A hop's answer to the one before it: a status and a body that passes through unchanged.
+type HopAnswer = (u16, Bytes);
+
+/// The guard's part: a client's request, over HTTPS or QUIC.
+pub(crate) async fn entry(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
+    match peel::parse_guard_body(body) {
+        Ok((layer, hop_no)) => process(shared, layer, hop_no).await,
+        Err(error) => refusal(&error),
+    }
+}
+
+/// The part of a node that another node passes a layer to.
+pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
+    let relayed = match OnionRelay::decode(body) {
+        Ok(relayed) => relayed,
+        Err(PeerError::TooManyHops) => return refusal(&PeelError::TooManyHops),
+        Err(error) => return refusal(&PeelError::Relayed(error.to_string())),
+    };
+    let Ok(enc_type) = relayed.enc_type.parse() else {
+        return refusal(&PeelError::Relayed("unknown enc_type".to_owned()));
+    };
+    let Ok(ephemeral_key) = conclave_crypto::X25519Public::from_bytes(relayed.ephemeral_key) else {
+        return refusal(&PeelError::Relayed("the ephemeral_key cannot be used".to_owned()));
+    };
+    process(shared, Layer { data: relayed.data, enc_type, ephemeral_key }, relayed.hop_no).await
+}
+
+async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
+    let peeled = match peel::peel(&shared.x25519, &layer) {
+        Ok(peeled) => peeled,
+        Err(error) => return refusal(&error),
+    };
+    observe(shared, &peeled);
+    match peeled {
+        Peeled::Final { body, reply } => {
+            let answer = match Request::from_json_body(&body) {
+                Ok(request) => rpc::answer(shared, request).await,
+                Err(error) => Answer::from(error),
+            };
+            sealed(&reply, answer.code, &answer.to_value().to_json())
+        }
+        Peeled::Refused { status, text, reply } => sealed(&reply, status, &text.into()),
+        // Servers are dialled from here, once their addresses are checked: the one place for it.
+        Peeled::Proxy { reply, .. } => {
+            sealed(&reply, 502, &"this node does not pass requests on to servers".into())
+        }
+        Peeled::Relay { destination, layer } => {
+            let view = shared.view();
+            let Some(next) = view.directory().node(&destination) else {
+                return (502, format!("Next node not found: {}", destination.to_hex()).into());
+            };
+            let layer = OnionRelay {
+                data: layer.data,
+                enc_type: layer.enc_type.name().to_owned(),
+                ephemeral_key: *layer.ephemeral_key.as_bytes(),
+                hop_no: hop_no.saturating_add(1),
+            };
+            match peer::relay(shared, next, &layer).await {
+                Ok((code, body)) => (status::relayed(code), body),
+                Err(HopFailure::Unreachable) => {
+                    (502, format!("Next node is currently unreachable: {}", destination.to_hex()).into())
+                }
+                Err(HopFailure::Timeout) => (504, Bytes::from_static(b"Request time out")),
+                Err(HopFailure::Nonsense) => (500, Bytes::from_static(b"Invalid response from snode")),
+            }
+        }
+    }
+}
+
+fn refusal(error: &PeelError) -> HopAnswer {
+    (error.status(), error.to_string().into())
+}
+
+fn sealed(reply: &ReplySealer, status: u16, body: &Value) -> HopAnswer {
+    (200, reply.seal(status, body, &mut OsRng).into())
+}
+
+/// What this node learnt by peeling: shown to an observer in words, since the plaintext itself is consumed.
+fn observe(shared: &Shared, peeled: &Peeled) {
+    shared.observe(|| match peeled {
+        Peeled::Final { body, .. } => Received::PeeledRequest(body),
+        Peeled::Proxy { plaintext, .. } => Received::PeeledRequest(plaintext),
+        Peeled::Relay { destination, layer } => {
+            Received::PeeledLayer { destination: *destination, layer: &layer.data }
+        }
+        Peeled::Refused { .. } => Received::PeeledRequest(b""),
+    });
+}

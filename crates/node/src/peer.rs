@@ -1,0 +1,184 @@
+//! Between nodes, over QUIC: forwarded writes, onion hops, pings. Also clients that come over QUIC.
+//!
+//! A clear place for further transports: what is asked is decided in [`answer_node`] and
+//! [`answer_client`]; how it arrived is not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use conclave_crypto::Ed25519Public;
+use conclave_proto::SnodeRecord;
+use conclave_proto::btstream::Frame;
+use conclave_proto::peer as wire;
+use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
+use conclave_proto::rpc::results::NodeResult;
+use conclave_proto::rpc::{Answer, Request, RpcError};
+use conclave_transport::Deadline;
+use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
+
+use crate::hooks::Received;
+use crate::node::Shared;
+use crate::{onion, rpc, swarm};
+
+/// How long the next hop of an onion request may take. (storage-and-onion 5.2)
+const ONION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Lanes that onion hops are spread over. (storage-and-onion 5.6)
+const ONION_LANES: u8 = 4;
+
+/// How this node serves QUIC.
+pub(crate) fn options(shared: &Arc<Shared>) -> Options {
+    let (serving, listed, adopting) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    Options {
+        handler: Arc::new(move |peer, endpoint, body| {
+            let shared = Arc::clone(&serving);
+            Box::pin(async move { serve(&shared, peer, &endpoint, body).await })
+        }),
+        is_node: Arc::new(move |key| listed.view().directory().node(key).is_some()),
+        on_node: Arc::new(move |connection| adopting.peers.adopt(connection)),
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, peer: Peer, endpoint: &str, body: Bytes) -> quic::Answer {
+    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint, body: &body });
+    match peer.alpn {
+        Alpn::Node => answer_node(shared, endpoint, &body).await,
+        Alpn::Client => answer_client(shared, endpoint, &body).await,
+    }
+}
+
+async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
+    match endpoint {
+        "snode_ping" => Ok(Bytes::from_static(b"pong")),
+        "storage_cc" => {
+            let request = wire::decode_storage_cc(body)
+                .map_err(|e| RpcError::invalid(e.to_string()))
+                .and_then(|(method, params)| Request::from_forwarded(method, params));
+            let answer = match request {
+                Ok(request) => rpc::answer_forwarded(shared, &request).await,
+                Err(error) => Err(error.into()),
+            };
+            answer.map(Bytes::from).map_err(|answer| error_body(&answer))
+        }
+        "onion_request" => {
+            let (code, body) = onion::hop(shared, body).await;
+            Ok(wire::encode_relay_reply(code, &body).into())
+        }
+        _ => Err(invalid_endpoint(endpoint)),
+    }
+}
+
+async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
+    match endpoint {
+        "snode_ping" => Ok(Bytes::from_static(b"pong")),
+        "onion_req" => match onion::entry(shared, body).await {
+            (200, body) => Ok(body),
+            (code, body) => Err(error_text(code, &body)),
+        },
+        method => match Request::from_either(method, body) {
+            Ok(request) => framed(&rpc::answer(shared, request).await, body.starts_with(b"d")),
+            Err(error) if error.body == format!("no method {method}") => Err(invalid_endpoint(method)),
+            Err(error) => Err(error_body(&error.into())),
+        },
+    }
+}
+
+/// The result as QUIC frames it, `[200, result]` or an error. (storage-and-onion 1.3)
+fn framed(answer: &Answer, as_bt: bool) -> quic::Answer {
+    match answer.to_frame(0, as_bt) {
+        Frame::Reply { body, .. } => Ok(body.into()),
+        Frame::Error { body, .. } | Frame::Command { body, .. } => Err(body.into()),
+    }
+}
+
+fn error_body(answer: &Answer) -> Bytes {
+    match answer.to_frame(0, true) {
+        Frame::Reply { body, .. } | Frame::Error { body, .. } | Frame::Command { body, .. } => body.into(),
+    }
+}
+
+fn error_text(code: u16, body: &[u8]) -> Bytes {
+    let reason = conclave_proto::rpc::status::reason(code).unwrap_or("Unknown");
+    [format!("{code} {reason}\n\n").as_bytes(), body].concat().into()
+}
+
+fn invalid_endpoint(endpoint: &str) -> Bytes {
+    format!("Invalid endpoint '{endpoint}'").into()
+}
+
+/// Asks a member of the swarm to do `request` too.
+pub(crate) async fn forward(shared: &Shared, to: Ed25519Public, request: &Request) -> MemberResult {
+    let view = shared.view();
+    let Some(node) = view.directory().node(&to) else {
+        return failed("not in the node list any more");
+    };
+    let body = wire::encode_storage_cc(request.method(), &request.to_forwarded());
+    let deadline = Deadline::after(swarm::MEMBER_TIMEOUT);
+    match ask(shared, node, Lane::Data, ("storage_cc", &body), deadline).await {
+        Ok(answer) => NodeResult::from_bt(request, &answer)
+            // A member's signature is checked here too, so that a client is not made to count what it will refuse.
+            .filter(|result| result.verify(request, &to).is_ok())
+            .map_or_else(
+                || MemberResult::Failed(Failure { bad_peer_response: true, ..Failure::default() }),
+                MemberResult::Done,
+            ),
+        Err(RequestError::Remote(body)) => match read_error_frame(&body) {
+            Some((code, text)) => {
+                MemberResult::Failed(Failure::answered(code, String::from_utf8_lossy(text)))
+            }
+            None => MemberResult::Failed(Failure { bad_peer_response: true, ..Failure::default() }),
+        },
+        Err(RequestError::Timeout | RequestError::Dial(DialError::Timeout | DialError::Down)) => {
+            MemberResult::Failed(Failure { timeout: true, ..Failure::default() })
+        }
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+/// Why an onion layer did not get to the next hop.
+pub(crate) enum HopFailure {
+    /// There is no connection to it.
+    Unreachable,
+    /// It did not answer in time.
+    Timeout,
+    /// It answered something that is no answer.
+    Nonsense,
+}
+
+/// Hands an onion layer to the next hop; gives its status and body.
+pub(crate) async fn relay(
+    shared: &Shared,
+    to: &SnodeRecord,
+    layer: &wire::OnionRelay,
+) -> Result<(u16, Bytes), HopFailure> {
+    let deadline = Deadline::after(ONION_TIMEOUT);
+    // Any spreading will do; the ephemeral key is random.
+    let lane = Lane::Onion(layer.ephemeral_key[0] % ONION_LANES);
+    match ask(shared, to, lane, ("onion_request", &layer.encode()), deadline).await {
+        Ok(answer) => {
+            let (code, body) = wire::decode_relay_reply(&answer).map_err(|_| HopFailure::Nonsense)?;
+            Ok((code, answer.slice_ref(body)))
+        }
+        Err(RequestError::Timeout) => Err(HopFailure::Timeout),
+        Err(RequestError::Dial(_) | RequestError::Closed(_)) => Err(HopFailure::Unreachable),
+        Err(_) => Err(HopFailure::Nonsense),
+    }
+}
+
+async fn ask(
+    shared: &Shared,
+    node: &SnodeRecord,
+    lane: Lane,
+    command: (&str, &[u8]),
+    deadline: Deadline,
+) -> Result<Bytes, RequestError> {
+    let endpoint = shared.endpoint.get().ok_or_else(|| {
+        RequestError::Dial(DialError::Local("this node is not listening yet".to_owned()))
+    })?;
+    let target = (node.ed25519, (node.ip, node.quic_port).into());
+    shared.peers.request(endpoint, target, lane, command, deadline).await
+}
+
+fn failed(reason: &str) -> MemberResult {
+    MemberResult::Failed(Failure { reason: Some(reason.to_owned()), ..Failure::default() })
+}

@@ -1,0 +1,141 @@
+//! Carries out what the swarm's coordinator decides: the thin shell around [`crate::swarm`].
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use conclave_proto::Timestamp;
+use conclave_proto::rpc::answers::{MemberResult, SwarmAnswer};
+use conclave_proto::rpc::{Answer, Request};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::node::Shared;
+use crate::swarm::{Coordinator, Effect, Event, Member, WriteId};
+use crate::{local, peer};
+
+/// The writes of this node that are under way.
+pub(crate) struct Writes {
+    core: Mutex<Coordinator>,
+    waiting: Mutex<HashMap<WriteId, Waiting>>,
+    next: AtomicU64,
+    started: Instant,
+    deadline_changed: Notify,
+}
+
+struct Waiting {
+    request: Arc<Request>,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Writes {
+    pub(crate) fn new() -> Self {
+        Self {
+            core: Mutex::new(Coordinator::new()),
+            waiting: Mutex::default(),
+            next: AtomicU64::new(1),
+            started: Instant::now(),
+            deadline_changed: Notify::new(),
+        }
+    }
+
+    /// The coordinator's time: it must never go back, as the wall clock may.
+    fn now(&self) -> Timestamp {
+        Timestamp(0).plus(self.started.elapsed())
+    }
+
+    fn core(&self) -> MutexGuard<'_, Coordinator> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<WriteId, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does an authorised write in the whole swarm and answers as the entry node does.
+pub(crate) async fn write(shared: &Arc<Shared>, request: Request) -> Answer {
+    let write = WriteId(shared.writes.next.fetch_add(1, Ordering::Relaxed));
+    let (answer, answered) = oneshot::channel();
+    shared.writes.waiting().insert(write, Waiting { request: Arc::new(request), answer });
+    let others = shared
+        .view()
+        .others()
+        .map(|node| Member { key: node.ed25519, down: shared.peers.is_down(&node.ed25519) })
+        .collect();
+    happened(shared, Event::Begin { write, others });
+    answered.await.unwrap_or_else(|_| Answer::error(500, "request failed"))
+}
+
+/// Gives up on silent members when their time is over. Never ends.
+pub(crate) async fn run_timer(shared: Arc<Shared>) {
+    let writes = &shared.writes;
+    loop {
+        let next = writes.core().next_wakeup();
+        let wait = next.map(|at| at.since(writes.now())).unwrap_or(Duration::from_secs(3600));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {
+                let now = writes.now();
+                writes.core().tick(now);
+                carry_out(&shared);
+            }
+            () = writes.deadline_changed.notified() => {}
+        }
+    }
+}
+
+fn happened(shared: &Arc<Shared>, event: Event) {
+    let began = matches!(event, Event::Begin { .. });
+    {
+        let now = shared.writes.now();
+        shared.writes.core().handle(now, event);
+    }
+    carry_out(shared);
+    if began {
+        shared.writes.deadline_changed.notify_one();
+    }
+}
+
+fn carry_out(shared: &Arc<Shared>) {
+    loop {
+        let Some(effect) = shared.writes.core().poll_effect() else { return };
+        match effect {
+            Effect::Persist(write) => {
+                let Some(request) = request_of(shared, write) else { continue };
+                let shared = Arc::clone(shared);
+                tokio::spawn(async move {
+                    let result = local::apply(&shared, &request).await;
+                    happened(&shared, Event::Local { write, result });
+                });
+            }
+            Effect::Forward { write, to } => {
+                let Some(request) = request_of(shared, write) else { continue };
+                let shared = Arc::clone(shared);
+                tokio::spawn(async move {
+                    let result = peer::forward(&shared, to, &request).await;
+                    happened(&shared, Event::Answered { write, member: to, result });
+                });
+            }
+            Effect::Answer { write, local, others } => {
+                let Some(waiting) = shared.writes.waiting().remove(&write) else { continue };
+                let own = shared.secret.public();
+                let mut members: std::collections::BTreeMap<[u8; 32], MemberResult> =
+                    others.into_iter().map(|(key, result)| (*key.as_bytes(), result)).collect();
+                members.insert(*own.as_bytes(), local);
+                let answer =
+                    SwarmAnswer(members).to_answer(&waiting.request, own.as_bytes(), shared.stamp());
+                let _ = waiting.answer.send(answer);
+            }
+            Effect::Refuse(write) => {
+                if let Some(waiting) = shared.writes.waiting().remove(&write) {
+                    let _ = waiting.answer.send(Answer::error(503, "Server busy, try again later"));
+                }
+            }
+        }
+    }
+}
+
+fn request_of(shared: &Shared, write: WriteId) -> Option<Arc<Request>> {
+    shared.writes.waiting().get(&write).map(|waiting| Arc::clone(&waiting.request))
+}
