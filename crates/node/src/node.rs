@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use conclave_crypto::{Ed25519Secret, X25519Pair};
@@ -93,8 +93,9 @@ pub(crate) struct Shared {
     pub(crate) hooks: Hooks,
     pub(crate) writes: Writes,
     pub(crate) peers: Pool,
-    /// Set once, before anything is served.
-    pub(crate) endpoint: OnceLock<Endpoint>,
+    /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
+    /// this very value.
+    endpoint: RwLock<Option<Arc<Endpoint>>>,
 }
 
 impl Shared {
@@ -108,6 +109,15 @@ impl Shared {
 
     pub(crate) fn view(&self) -> Arc<NetworkView> {
         self.registry.view()
+    }
+
+    /// The QUIC endpoint, while the node runs.
+    pub(crate) fn endpoint(&self) -> Option<Arc<Endpoint>> {
+        self.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_endpoint(&self, endpoint: Option<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
+        std::mem::replace(&mut *self.endpoint.write().unwrap_or_else(PoisonError::into_inner), endpoint)
     }
 
     pub(crate) fn observe<'a>(&self, what: impl FnOnce() -> Received<'a>) {
@@ -161,7 +171,7 @@ impl Node {
             hooks,
             writes: Writes::new(),
             peers: Pool::new(),
-            endpoint: OnceLock::new(),
+            endpoint: RwLock::new(None),
         });
 
         let quic_address = config.listen_quic.unwrap_or((record.ip, record.quic_port).into());
@@ -169,7 +179,7 @@ impl Node {
         let endpoint = Endpoint::listen(quic_address, &shared.secret, peer::options(&shared))
             .map_err(listen_error("QUIC", quic_address))?;
         let quic = endpoint.local_addr().map_err(listen_error("QUIC", quic_address))?;
-        let _ = shared.endpoint.set(endpoint);
+        shared.set_endpoint(Some(Arc::new(endpoint)));
 
         let mut servers = Vec::new();
         let https_address = config.listen_https.unwrap_or((record.ip, record.https_port).into());
@@ -218,7 +228,7 @@ impl Node {
         for stop in stops {
             let _ = stop.await;
         }
-        if let Some(endpoint) = self.shared.endpoint.get() {
+        if let Some(endpoint) = self.shared.set_endpoint(None) {
             endpoint.shutdown(STOP_WITHIN).await;
         }
     }
@@ -229,7 +239,7 @@ impl Drop for Node {
         for task in &self.tasks {
             task.abort();
         }
-        if let Some(endpoint) = self.shared.endpoint.get() {
+        if let Some(endpoint) = self.shared.set_endpoint(None) {
             endpoint.close();
         }
     }

@@ -172,11 +172,11 @@ async fn ask(
     command: (&str, &[u8]),
     deadline: Deadline,
 ) -> Result<Bytes, RequestError> {
-    let endpoint = shared.endpoint.get().ok_or_else(|| {
-        RequestError::Dial(DialError::Local("this node is not listening yet".to_owned()))
+    let endpoint = shared.endpoint().ok_or_else(|| {
+        RequestError::Dial(DialError::Local("this node is stopping".to_owned()))
     })?;
     let target = (node.ed25519, (node.ip, node.quic_port).into());
-    shared.peers.request(endpoint, target, lane, command, deadline).await
+    shared.peers.request(&endpoint, target, lane, command, deadline).await
 }
 
 fn failed(reason: &str) -> MemberResult {
