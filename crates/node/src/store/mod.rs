@@ -10,25 +10,27 @@
 //!
 //! Time is an argument. Nothing here knows swarms, signatures or who may read what.
 
+mod readers;
 mod schema;
+mod sql;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use conclave_crypto::AccountId;
 use conclave_proto::rpc::answers::StoredMessage;
 use conclave_proto::{MessageHash, Namespace, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 
+use readers::Readers;
 use writer::Writer;
 
 /// The largest answer to one `retrieve`, in accounted bytes. (storage-and-onion 2.8)
 pub const MAX_RETRIEVE: u64 = 7_800_000;
-/// What each message counts beside its data and hash. (storage-and-onion 2.8)
-const MESSAGE_OVERHEAD: u64 = 100;
-/// Connections kept for reading; more readers at once open one and close it again.
-const READERS: usize = 4;
+/// Messages that one step of a sweep removes, so that the writes waiting behind it do not wait long.
+const SWEEP_STEP: usize = 1_000;
 /// Ten GiB, the limit of current storage servers. (storage-and-onion 3)
 pub const DEFAULT_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 
@@ -39,8 +41,11 @@ pub enum StoreError {
     /// The configured size, or the disk, is used up. Reading goes on; expiry makes room.
     #[error("the message store is full")]
     Full,
-    /// The file is damaged. Stop the node, move the file away, and start it again: the swarm has copies.
-    #[error("the message store {path} is damaged: {problem}")]
+    /// The file is damaged. Retrying does not help.
+    #[error(
+        "the message store {path} is damaged: {problem}. Stop the node, move the file away, and start it again; the \
+         other members of its swarm have the messages"
+    )]
     Corrupt {
         /// The database.
         path: PathBuf,
@@ -50,6 +55,12 @@ pub enum StoreError {
     /// A later version of this program wrote the file.
     #[error("the message store {path} was written by a newer version of this program")]
     Newer {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file is a database, but not one of these. Nothing in it was touched.
+    #[error("{path} is not the message store of a node; name another file or move this one away")]
+    Foreign {
         /// The database.
         path: PathBuf,
     },
@@ -80,6 +91,9 @@ pub struct Options {
     pub max_bytes: u64,
     /// A SQLite VFS by name, instead of the system's files.
     pub vfs: Option<String>,
+    /// For tests: pages of the log before they are carried over into the database.
+    #[doc(hidden)]
+    pub checkpoint_pages: Option<u32>,
     /// For tests only, as the control that must lose data: commit without waiting for the disk.
     #[doc(hidden)]
     pub unsafe_synchronous_normal: bool,
@@ -87,7 +101,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_bytes: DEFAULT_MAX_BYTES, vfs: None, unsafe_synchronous_normal: false }
+        Self {
+            max_bytes: DEFAULT_MAX_BYTES,
+            vfs: None,
+            checkpoint_pages: None,
+            unsafe_synchronous_normal: false,
+        }
     }
 }
 
@@ -148,8 +167,10 @@ pub struct Stats {
     pub messages: u64,
     /// Accounts with messages.
     pub owners: u64,
-    /// Bytes of the database file.
+    /// Bytes of the database file. It does not shrink; what is free in it is used first.
     pub bytes: u64,
+    /// Bytes of it that are free.
+    pub free_bytes: u64,
 }
 
 /// The limit in bytes that `max_count` and `max_size` of a `retrieve` ask for: positive as given, −n the n-th part of
@@ -177,22 +198,15 @@ struct Inner {
     readers: Option<Readers>,
 }
 
-#[derive(Debug)]
-struct Readers {
-    options: Options,
-    idle: Mutex<Vec<Connection>>,
-}
-
 impl MessageStore {
     /// Opens or makes the database at `path`.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Newer`], or what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
-        let connection =
-            schema::open_for_writing(path, &options).map_err(|e| e.unwrap_or_store(path))?;
+        let connection = schema::open_for_writing(path, &options).map_err(|e| e.unwrap_or_store(path))?;
         let writer = Writer::start(connection, path.to_owned());
-        let readers = Some(Readers { options, idle: Mutex::default() });
+        let readers = Some(Readers::new(path, options));
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers }) })
     }
 
@@ -202,8 +216,8 @@ impl MessageStore {
     /// If SQLite fails.
     pub fn open_in_memory() -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
-        let connection = schema::open_for_writing(&path, &Options::default())
-            .map_err(|e| e.unwrap_or_store(&path))?;
+        let connection =
+            schema::open_for_writing(&path, &Options::default()).map_err(|e| e.unwrap_or_store(&path))?;
         let writer = Writer::start(connection, path.clone());
         Ok(Self { inner: Arc::new(Inner { path, writer, readers: None }) })
     }
@@ -214,30 +228,42 @@ impl MessageStore {
     /// # Errors
     /// [`StoreError`]; nothing was kept then.
     pub async fn store(&self, message: NewMessage) -> Result<Stored, StoreError> {
-        self.inner.writer.write(move |connection| insert(connection, &message)).await
+        self.inner.writer.write(move |connection| sql::insert(connection, &message)).await
     }
 
-    /// Forgets what has expired at `now`, and accounts without messages. Returns how many messages went.
+    /// Keeps messages that a peer pushed, all in one commit, by the rules of [`store`](Self::store). Hashes are taken as
+    /// given. Returns how many were not there before. (storage-and-onion 4.5)
+    ///
+    /// # Errors
+    /// [`StoreError`]; none was kept then.
+    pub async fn import(&self, messages: Vec<NewMessage>) -> Result<usize, StoreError> {
+        self.inner
+            .writer
+            .write(move |connection| {
+                let mut new = 0;
+                for message in &messages {
+                    new += usize::from(!sql::insert(connection, message)?.already);
+                }
+                Ok(new)
+            })
+            .await
+    }
+
+    /// Forgets what has expired at `now`, and accounts without messages. Returns how many messages went. Done in steps,
+    /// each durable by itself, with other writes between them.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.inner
-            .writer
-            .write(move |connection| {
-                let gone = connection
-                    .prepare_cached("DELETE FROM messages WHERE expiry <= ?1")?
-                    .execute([to_sql(now)])?;
-                if gone > 0 {
-                    connection
-                        .prepare_cached(
-                            "DELETE FROM owners WHERE NOT EXISTS (SELECT 1 FROM messages WHERE owner = owners.id)",
-                        )?
-                        .execute([])?;
-                }
-                Ok(gone)
-            })
-            .await
+        let mut gone = 0;
+        loop {
+            let step =
+                self.inner.writer.write(move |connection| sql::sweep(connection, now, SWEEP_STEP)).await?;
+            gone += step;
+            if step < SWEEP_STEP {
+                return Ok(gone);
+            }
+        }
     }
 
     /// Remembers a small value under a name.
@@ -245,17 +271,7 @@ impl MessageStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn set_meta(&self, name: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
-        self.inner
-            .writer
-            .write(move |connection| {
-                connection
-                    .prepare_cached(
-                        "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
-                    )?
-                    .execute(params![name, value])
-                    .map(|_| ())
-            })
-            .await
+        self.inner.writer.write(move |connection| sql::set_meta(connection, name, &value)).await
     }
 
     /// The value remembered under a name.
@@ -263,172 +279,58 @@ impl MessageStore {
     /// # Errors
     /// [`StoreError`].
     pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let name = name.to_owned();
-        self.read(move |connection| {
-            connection.query_row("SELECT value FROM meta WHERE name = ?1", [&name], |row| row.get(0)).optional()
-        })
+        self.read(|connection| sql::meta(connection, name))
     }
 
-    /// Reads a page of a mailbox. Blocks for the time of a few disk reads.
+    /// Reads a page of a mailbox: in the order this node took the messages in, after the message of the cursor or, where
+    /// that is not here, from the beginning; what has expired may appear until it is swept. Blocks for the time of a few
+    /// disk reads. (storage-and-onion 2.8)
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn retrieve(&self, query: &Query<'_>) -> Result<Page, StoreError> {
-        let (owner, namespace, after) = (*query.owner, query.namespace, query.after);
-        let (max_count, max_size) = (query.max_count.filter(|count| *count > 0), query.max_size);
-        self.read(move |connection| page(connection, &owner, namespace, after, max_count, max_size))
+        self.read(|connection| sql::page(connection, query))
     }
 
-    /// How much lies here.
+    /// Until when messages of an account are kept; those that are not here are left out. (storage-and-onion 2.14)
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn expiries(
+        &self,
+        owner: &AccountId,
+        hashes: &[MessageHash],
+    ) -> Result<BTreeMap<MessageHash, Timestamp>, StoreError> {
+        self.read(|connection| sql::expiries(connection, owner, hashes))
+    }
+
+    /// How much lies here. Counts, so takes a second for some million messages.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn stats(&self) -> Result<Stats, StoreError> {
-        self.read(|connection| {
-            connection.query_row(
-                "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM owners),
-                        (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)",
-                [],
-                |row| {
-                    let count = |at| row.get(at).map(i64::unsigned_abs);
-                    Ok(Stats { messages: count(0)?, owners: count(1)?, bytes: count(2)? })
-                },
-            )
-        })
+        self.read(sql::stats)
     }
 
-    fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    /// Reads the whole database and looks for damage. Takes as long as that takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] with the first problem found.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self.read(sql::problem)? {
+            None => Ok(()),
+            Some(problem) => Err(StoreError::Corrupt { path: self.inner.path.clone(), problem }),
+        }
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let inner = &self.inner;
-        let Some(readers) = &inner.readers else { return inner.writer.read(work) };
-        let connection = readers.lock().pop();
-        let connection = match connection {
-            Some(connection) => connection,
-            None => schema::open_for_reading(&inner.path, &readers.options)
-                .map_err(|e| StoreError::of(&inner.path, &e))?,
-        };
-        let result = work(&connection).map_err(|e| StoreError::of(&inner.path, &e));
-        let mut idle = readers.lock();
-        if idle.len() < READERS {
-            idle.push(connection);
+        match &inner.readers {
+            Some(readers) => readers.read(work),
+            None => inner.writer.with_connection(work),
         }
-        result
+        .map_err(|e| StoreError::of(&inner.path, &e))
     }
-}
-
-impl Readers {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn insert(connection: &Connection, message: &NewMessage) -> rusqlite::Result<Stored> {
-    let known: Option<i64> = connection
-        .prepare_cached("SELECT expiry FROM messages WHERE hash = ?1")?
-        .query_row([message.hash.as_str()], |row| row.get(0))
-        .optional()?;
-    let asked = to_sql(message.expiry);
-    if let Some(known) = known {
-        if known < asked {
-            connection
-                .prepare_cached("UPDATE messages SET expiry = ?2 WHERE hash = ?1")?
-                .execute(params![message.hash.as_str(), asked])?;
-        }
-        return Ok(Stored { already: true, expiry: from_sql(known.max(asked)) });
-    }
-    let owner: i64 = connection
-        .prepare_cached(
-            "INSERT INTO owners (pubkey) VALUES (?1) ON CONFLICT (pubkey) DO UPDATE SET pubkey = pubkey RETURNING id",
-        )?
-        .query_row([message.owner.as_bytes().as_slice()], |row| row.get(0))?;
-    if message.namespace.is_public_outbox() {
-        let newest: Option<i64> = connection
-            .prepare_cached("SELECT max(timestamp) FROM messages WHERE owner = ?1 AND namespace = ?2")?
-            .query_row(params![owner, message.namespace.0], |row| row.get(0))?;
-        // An older one is obsolete: reported as stored, since keeping it would change nothing that is read.
-        if newest.is_some_and(|newest| newest > to_sql(message.timestamp)) {
-            return Ok(Stored { already: false, expiry: message.expiry });
-        }
-        connection
-            .prepare_cached("DELETE FROM messages WHERE owner = ?1 AND namespace = ?2")?
-            .execute(params![owner, message.namespace.0])?;
-    }
-    connection
-        .prepare_cached(
-            "INSERT INTO messages (hash, owner, namespace, timestamp, expiry, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            message.hash.as_str(),
-            owner,
-            message.namespace.0,
-            to_sql(message.timestamp),
-            asked,
-            message.data
-        ])?;
-    Ok(Stored { already: false, expiry: message.expiry })
-}
-
-fn page(
-    connection: &Connection,
-    owner: &AccountId,
-    namespace: Namespace,
-    after: Option<MessageHash>,
-    max_count: Option<u64>,
-    max_size: u64,
-) -> rusqlite::Result<Page> {
-    let owner: Option<i64> = connection
-        .prepare_cached("SELECT id FROM owners WHERE pubkey = ?1")?
-        .query_row([owner.as_bytes().as_slice()], |row| row.get(0))
-        .optional()?;
-    let Some(owner) = owner else { return Ok(Page::default()) };
-    let start: i64 = match after {
-        Some(hash) => connection
-            .prepare_cached("SELECT id FROM messages WHERE hash = ?1 AND owner = ?2 AND namespace = ?3")?
-            .query_row(params![hash.as_str(), owner, namespace.0], |row| row.get(0))
-            .optional()?
-            .unwrap_or(0),
-        None => 0,
-    };
-    let mut statement = connection.prepare_cached(
-        "SELECT hash, timestamp, expiry, data FROM messages WHERE owner = ?1 AND namespace = ?2 AND id > ?3 ORDER BY id",
-    )?;
-    let mut rows = statement.query(params![owner, namespace.0, start])?;
-    let mut page = Page::default();
-    let mut size = 0u64;
-    while let Some(row) = rows.next()? {
-        let data = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let accounted = MESSAGE_OVERHEAD + MessageHash::LENGTH as u64 + length.saturating_mul(4) / 3;
-        let full = size.saturating_add(accounted) > max_size
-            || max_count.is_some_and(|most| page.messages.len() as u64 >= most);
-        if full && !page.messages.is_empty() {
-            page.more = true;
-            break;
-        }
-        size = size.saturating_add(accounted);
-        let hash: String = row.get(0)?;
-        let hash = hash.parse().map_err(|e| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
-        })?;
-        page.messages.push(StoredMessage {
-            hash,
-            timestamp: from_sql(row.get(1)?),
-            expiration: from_sql(row.get(2)?),
-            data: data.to_vec(),
-        });
-    }
-    Ok(page)
-}
-
-/// Times beyond the year 292 million are stored as that year.
-fn to_sql(time: Timestamp) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
-}
-
-fn from_sql(time: i64) -> Timestamp {
-    Timestamp(u64::try_from(time).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -176,7 +176,9 @@ pub(super) fn stats(connection: &Connection) -> Result<Stats> {
 /// The first problem SQLite finds, if any.
 pub(super) fn problem(connection: &Connection) -> Result<Option<String>> {
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    let orphan: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM pragma_foreign_key_check)", [], |row| row.get(0))?;
+    let orphan: bool =
+        connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM pragma_foreign_key_check)", [], |row| row.get(0))?;
     Ok(match found.as_str() {
         "ok" if orphan => Some("a message without an owner".into()),
         "ok" => None,

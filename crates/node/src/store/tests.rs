@@ -77,7 +77,10 @@ fn sizes_are_asked_for_in_three_ways() {
 async fn storing_the_same_again_only_prolongs_its_life() {
     let store = MessageStore::open_in_memory().unwrap();
     let first = message(1, 0, 100, b"same");
-    assert_eq!(store.store(first.clone()).await.unwrap(), Stored { already: false, expiry: Timestamp(1_100) });
+    assert_eq!(
+        store.store(first.clone()).await.unwrap(),
+        Stored { already: false, expiry: Timestamp(1_100) }
+    );
     store.store(message(1, 0, 100, b"later")).await.unwrap();
     let shorter = NewMessage { expiry: Timestamp(50), ..first.clone() };
     assert_eq!(store.store(shorter).await.unwrap(), Stored { already: true, expiry: Timestamp(1_100) });

@@ -1,167 +1,168 @@
 //! The one thread that writes: group commit.
+//!
+//! It takes everything that waits, executes it in one transaction, commits once, and only then answers each
+//! caller. When the transaction fails for a reason that may be one write's alone (no room for it), each is tried again
+//! by itself: otherwise a full store could never be swept, since the sweep would always share a group with
+//! a write that does not fit.
+//!
+//! A kind of write is a closure over the connection ([`super::sql`]); the thread knows none of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::StoreError;
 
-/// Writes that may wait. At a thousand commits of a hundred writes a second this is a fraction of a second.
-const QUEUE: usize = 16_384;
+/// Writes that may wait; with the largest messages they hold 150 MiB. Even a disk that commits only ten times a second
+/// has worked them off before the swarm's five seconds are over.
+const QUEUE: usize = 2_048;
 /// Most writes of one commit, so that the first of them does not wait too long.
-const MAX_GROUP: usize = 1_024;
+const MAX_GROUP: usize = 512;
 
-/// What the group's end means for one write: told after the commit, or why there was none.
-type Outcome = Result<(), StoreError>;
+/// A write that waits. It may be executed twice, see above.
+trait Write: Send {
+    fn execute(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    /// Tells the caller what came of it, after the commit.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
 
-/// A write inside the group's transaction. It gives back who is told of the group's end.
-type Write = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Tell> + Send>;
-type Tell = Box<dyn FnOnce(Outcome) + Send>;
+type Queued = Box<dyn Write>;
 
-enum Job {
-    /// Executes, and is told after the commit. The second closure is told when it never got to execute.
-    Write(Write, Tell),
-    /// Reads on the writing connection: for a database in memory, which has no other.
-    Read(Box<dyn FnOnce(&Connection) + Send>),
+struct Waiting<T, W> {
+    work: W,
+    value: Option<T>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, W: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for Waiting<T, W> {
+    fn execute(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.value = Some((self.work)(connection)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let value = self.value.ok_or_else(|| StoreError::Failed("bug: committed but not executed".into()));
+        // A caller who went away does not want to know.
+        let _ = self.answer.send(outcome.and(value));
+    }
 }
 
 /// Sends writes to the thread. The thread ends when this is dropped, after everything that was queued.
-#[derive(Debug)]
 pub(super) struct Writer {
-    jobs: Option<SyncSender<Job>>,
+    queue: Option<SyncSender<Queued>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// Only the thread takes it, except in [`Writer::with_connection`].
+    connection: Arc<Mutex<Connection>>,
 }
 
-impl std::fmt::Debug for Job {
+impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Job")
+        f.write_str("Writer")
     }
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection, path: PathBuf) -> Self {
-        let (jobs, waiting) = sync_channel(QUEUE);
+        let (queue, waiting) = sync_channel(QUEUE);
+        let connection = Arc::new(Mutex::new(connection));
+        let of_thread = Arc::clone(&connection);
         let thread = std::thread::Builder::new()
             .name("message-store".into())
-            .spawn(move || run(&connection, &path, &waiting))
+            .spawn(move || run(&of_thread, &path, &waiting))
             .expect("a process that starts can start one more thread");
-        Self { jobs: Some(jobs), thread: Some(thread) }
+        Self { queue: Some(queue), thread: Some(thread), connection }
     }
 
-    /// Runs `work` in the next group and answers after the group's commit.
+    /// Runs `work` in the next group and answers after the group's commit. `work` may run twice.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let closed = || StoreError::Failed("the store is closed".into());
         let (answer, answered) = oneshot::channel();
-        // Whoever comes first answers: the executed write with its value, or the group's failure.
-        let answer = std::sync::Arc::new(std::sync::Mutex::new(Some(answer)));
-        let give = {
-            let answer = std::sync::Arc::clone(&answer);
-            move |result: Result<T, StoreError>| {
-                let taken = answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-                if let Some(answer) = taken {
-                    let _ = answer.send(result);
-                }
-            }
-        };
-        let failed = give.clone();
-        let write: Write = Box::new(move |connection| {
-            let value = work(connection)?;
-            Ok(Box::new(move |outcome| give(outcome.map(|()| value))))
-        });
-        let unexecuted: Tell = Box::new(move |outcome| {
-            if let Err(error) = outcome {
-                failed(Err(error));
-            }
-        });
-        self.send(Job::Write(write, unexecuted))?;
-        answered.await.unwrap_or_else(|_| Err(StoreError::Failed("the writing thread ended".into())))
-    }
-
-    /// Runs `work` on the writing connection and waits for it.
-    pub(super) fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (answer, answered) = sync_channel(1);
-        self.send(Job::Read(Box::new(move |connection| {
-            let _ = answer.send(work(connection));
-        })))?;
-        match answered.recv() {
-            Ok(result) => result.map_err(|e| StoreError::Failed(e.to_string())),
-            Err(_) => Err(StoreError::Failed("the writing thread ended".into())),
-        }
-    }
-
-    fn send(&self, job: Job) -> Result<(), StoreError> {
-        let gone = || StoreError::Failed("the store is closed".into());
-        self.jobs.as_ref().ok_or_else(gone)?.try_send(job).map_err(|error| match error {
+        let queue = self.queue.as_ref().ok_or_else(closed)?;
+        queue.try_send(Box::new(Waiting { work, value: None, answer })).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => gone(),
-        })
+            TrySendError::Disconnected(_) => closed(),
+        })?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Runs `work` on the writing connection, between two groups: for a database in memory, which has no other.
+    pub(super) fn with_connection<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        work(&self.connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.jobs.take());
+        drop(self.queue.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn run(connection: &Connection, path: &std::path::Path, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
-        let mut group = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            match job {
-                Job::Write(write, unexecuted) => group.push((write, unexecuted)),
-                Job::Read(read) => read(connection),
+fn run(connection: &Mutex<Connection>, path: &Path, queue: &Receiver<Queued>) {
+    while let Ok(first) = queue.recv() {
+        let mut group = vec![first];
+        group.extend(queue.try_iter().take(MAX_GROUP - 1));
+        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        match commit(&mut connection, &mut group) {
+            Ok(()) => answer(group, &Ok(())),
+            Err(error) if group.len() > 1 && may_be_one_write(&error) => {
+                for write in group {
+                    let mut alone = vec![write];
+                    let outcome = commit(&mut connection, &mut alone);
+                    answer(alone, &outcome.map_err(|error| failed(path, &error, 1)));
+                }
             }
-            next = if group.len() < MAX_GROUP { jobs.try_recv().ok() } else { None };
-        }
-        if !group.is_empty() {
-            commit_group(connection, path, group);
+            Err(error) => {
+                let outcome = Err(failed(path, &error, group.len()));
+                answer(group, &outcome);
+            }
         }
     }
 }
 
-/// One transaction for all. If any write fails, all are rolled back and told so: a full disk fails everybody alike, and
-/// nothing else is expected to fail.
-fn commit_group(connection: &Connection, path: &std::path::Path, group: Vec<(Write, Tell)>) {
-    let mut executed: Vec<Tell> = Vec::with_capacity(group.len());
-    let mut unexecuted: Vec<Tell> = Vec::new();
-    let mut result = connection.execute_batch("BEGIN IMMEDIATE");
-    for (write, failed) in group {
-        if result.is_ok() {
-            match write(connection) {
-                Ok(tell) => {
-                    executed.push(tell);
-                    continue;
-                }
-                Err(error) => result = Err(error),
-            }
-        }
-        unexecuted.push(failed);
+/// One transaction for all; durable when this returns.
+fn commit(connection: &mut Connection, group: &mut [Queued]) -> rusqlite::Result<()> {
+    // Dropped on an error, it rolls back.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for write in group {
+        write.execute(&transaction)?;
     }
-    let result = result.and_then(|()| connection.execute_batch("COMMIT"));
-    let outcome: Outcome = match &result {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // Some errors end the transaction by themselves; rolling back what is not there is no harm.
-            let _ = connection.execute_batch("ROLLBACK");
-            Err(StoreError::of(path, error))
-        }
-    };
-    if let Err(error) = &outcome {
-        tracing::warn!(%error, writes = executed.len() + unexecuted.len(), "a group of writes failed");
-    }
-    for tell in executed.into_iter().chain(unexecuted) {
-        tell(outcome.clone());
+    transaction.commit()
+}
+
+/// Whether the others of a group could succeed without the one that failed. Not when the disk or the file is broken.
+fn may_be_one_write(error: &rusqlite::Error) -> bool {
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::OutOfMemory
+        )
+    )
+}
+
+fn failed(path: &Path, error: &rusqlite::Error, writes: usize) -> StoreError {
+    let error = StoreError::of(path, error);
+    tracing::warn!(%error, writes, "writes to the message store failed");
+    error
+}
+
+fn answer(group: Vec<Queued>, outcome: &Result<(), StoreError>) {
+    for write in group {
+        write.answer(outcome.clone());
     }
 }
