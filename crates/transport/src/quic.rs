@@ -8,6 +8,7 @@
 mod connection;
 mod endpoint;
 mod pool;
+mod restart;
 mod stream;
 mod tls;
 
@@ -19,17 +20,33 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
+use conclave_proto::btstream;
 
 pub use connection::Connection;
 pub use endpoint::{Endpoint, Options};
-pub use pool::Pool;
+pub use pool::{PeerState, Pool};
 
 /// Streams a peer may have open at once. (storage-and-onion 1.3)
 pub const MAX_STREAMS: u32 = 32;
-/// Requests of one connection that are worked on at once; further ones wait unread.
+/// Requests of one client's connection that are worked on at once; further ones wait unread. A
+/// client has some tens in flight, most of them held open.
 pub const MAX_RUNNING_REQUESTS: usize = 256;
+/// The same for a connection from a node, which carries the requests of many clients.
+pub const MAX_RUNNING_REQUESTS_OF_NODE: usize = 4096;
+/// Bytes of requests of one client's connection in memory, whole or in part: the largest frame
+/// three times. Past it reading waits.
+pub const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// The same for a connection from a node.
+pub const MAX_REQUEST_BYTES_OF_NODE: usize = 128 * 1024 * 1024;
 /// Connections served at once; each costs some tens of KiB.
 pub const MAX_CONNECTIONS: usize = 4096;
+/// Of these from one IPv4 address or IPv6 /64; behind one may be many people.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
+/// Time for the handshake of somebody who connects. (storage-and-onion 1.3)
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time in which a peer must take something of an answer, or send something of a request it began
+/// while others wait for the room it takes.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a handshake when dialling. (storage-and-onion 5.3)
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The application close code towards a peer that is not in the node list. (storage-and-onion 5.6)
@@ -84,7 +101,8 @@ pub struct Peer {
 pub type Answer = Result<Bytes, Bytes>;
 /// An answer to come.
 pub type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
-/// Answers requests: who asks, the endpoint's name, the body.
+/// Answers requests: who asks, the endpoint's name, the body. The future is dropped when its peer
+/// goes away; work that must not stop half way belongs in a task of its own.
 pub type Handler = Arc<dyn Fn(Peer, String, Bytes) -> AnswerFuture + Send + Sync>;
 
 /// Why a request has no answer.
@@ -100,9 +118,32 @@ pub enum RequestError {
     /// The connection or stream ended before the answer. The peer may have done what was asked.
     #[error("the connection ended: {0}")]
     Closed(String),
+    /// The peer does not take us for a node of its network (any more).
+    #[error("the peer does not know us as a service node")]
+    Refused,
+    /// The request does not fit into a frame; nothing was sent.
+    #[error("a request may have {} bytes", btstream::MAX_FRAME)]
+    TooLarge,
     /// No connection came about; nothing was asked.
     #[error(transparent)]
     Dial(#[from] DialError),
+}
+
+impl RequestError {
+    /// Whether the same request to the same peer can succeed a little later. For
+    /// [`RequestError::Remote`] the body decides, and this is false.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Closed(_) => true,
+            Self::Remote(_) | Self::Refused | Self::TooLarge => false,
+            Self::Dial(error) => error.is_retryable(),
+        }
+    }
+
+    /// Whether the peer may have done what was asked although there is no answer.
+    pub fn may_have_been_processed(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Closed(_))
+    }
 }
 
 /// Why a peer could not be reached. Nothing was asked of it.
@@ -112,7 +153,10 @@ pub enum DialError {
     /// No answer within the time for a handshake.
     #[error("the peer did not answer")]
     Timeout,
-    /// The peer is not who it should be, or speaks another protocol; or it refused us.
+    /// Somebody with another key answers there: the node list is out of date, or someone is between.
+    #[error("the peer has another key than expected")]
+    WrongKey,
+    /// The peer speaks another protocol, or refused us.
     #[error("the handshake failed: {0}")]
     Handshake(String),
     /// A dial failed moments ago; the peer is left alone for a while.
@@ -121,4 +165,14 @@ pub enum DialError {
     /// This endpoint is closed, or the address cannot be dialled.
     #[error("dialling is not possible: {0}")]
     Local(String),
+}
+
+impl DialError {
+    /// Whether dialling the same peer can succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Down => true,
+            Self::WrongKey | Self::Handshake(_) | Self::Local(_) => false,
+        }
+    }
 }

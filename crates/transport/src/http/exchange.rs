@@ -103,10 +103,10 @@ where
             StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         *headers = reply.headers;
-        if let Ok(kind) = HeaderValue::from_str(&reply.content_type) {
-            if !kind.is_empty() {
-                headers.insert(CONTENT_TYPE, kind);
-            }
+        if let Ok(kind) = HeaderValue::from_str(&reply.content_type)
+            && !kind.is_empty()
+        {
+            headers.insert(CONTENT_TYPE, kind);
         }
         if let Some(server) = &self.options.server_header {
             headers.entry(SERVER).or_insert_with(|| server.clone());

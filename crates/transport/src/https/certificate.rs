@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use conclave_crypto::hash::sha256;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
@@ -125,7 +125,7 @@ impl Certificate {
 
     /// SHA-256 of the DER certificate: what a network file pins. (storage-and-onion 7.1)
     pub fn sha256(&self) -> [u8; 32] {
-        sha256(&self.der)
+        sha256(&[&self.der])
     }
 
     /// TLS for a listener that shows this certificate and asks for none.
@@ -162,16 +162,6 @@ impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Certificate(key hidden)")
     }
-}
-
-/// SHA-256 by the TLS library, which needs it anyway.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let hasher = TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .expect("the suite is a TLS 1.3 suite by its name")
-        .common
-        .hash_provider;
-    hasher.hash(bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[derive(Clone, Copy)]

@@ -75,10 +75,10 @@ impl Error {
 
     pub(super) fn of_handshake(error: io::Error) -> Self {
         let rejected = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) = rejected {
-            if let Some(missed) = other.0.downcast_ref::<PinMissed>() {
-                return Self::PinMismatch { expected: missed.expected, found: missed.found };
-            }
+        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) = rejected
+            && let Some(missed) = other.0.downcast_ref::<PinMissed>()
+        {
+            return Self::PinMismatch { expected: missed.expected, found: missed.found };
         }
         Self::Tls(error)
     }

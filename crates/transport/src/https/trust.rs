@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use conclave_crypto::hash::sha256;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-
-use super::certificate::sha256;
 
 /// Whose certificate is good enough. In both cases the server must prove by its handshake
 /// signature that it has the certificate's key.
@@ -63,7 +62,7 @@ impl ServerCertVerifier for Verifier {
         match self.trust {
             Trust::AnyCertificate => Ok(ServerCertVerified::assertion()),
             Trust::PinnedSha256(expected) => {
-                let found = sha256(end_entity);
+                let found = sha256(&[end_entity]);
                 if found == expected {
                     return Ok(ServerCertVerified::assertion());
                 }

@@ -1,18 +1,27 @@
 //! A connection to a peer whose key is proven, in either direction.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_proto::btstream::{self, Frame};
-use quinn::SendStream;
-use tokio::sync::{Semaphore, oneshot};
+use quinn::{ConnectionError, SendStream, VarInt};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::stream::{self, Frames};
-use super::{Answer, Handler, Lane, MAX_RUNNING_REQUESTS, Peer, RequestError};
+use super::stream::{self, FRAME_OVERHEAD, Frames, Service};
+use super::{Answer, CLOSE_NOT_A_NODE, Handler, Lane, Peer, RequestError};
 use crate::Deadline;
 
-/// A live connection. Clones are the same one.
+/// The application close code when nothing is wrong.
+pub(super) const CLOSE_FINE: u32 = 0;
+/// A peer from which nothing at all was heard for so long after a request is gone: acknowledgements
+/// take a round trip, and a lost packet is repeated several times within it.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// A live connection. Clones are the same one; with the last one it is closed.
 #[derive(Clone)]
 pub struct Connection {
     inner: Arc<Inner>,
@@ -22,6 +31,23 @@ struct Inner {
     connection: quinn::Connection,
     peer: Peer,
     lanes: tokio::sync::Mutex<BTreeMap<Lane, Arc<LaneStream>>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The serving task would keep it for ever.
+        self.connection.close(CLOSE_FINE.into(), b"");
+    }
+}
+
+/// A connection that ends when its last [`Connection`] is dropped.
+pub(super) struct WeakConnection(Weak<Inner>);
+
+impl WeakConnection {
+    pub(super) fn upgrade(&self) -> Option<Connection> {
+        self.0.upgrade().map(|inner| Connection { inner })
+    }
 }
 
 /// The sending half of a lane, and who waits for what on it.
@@ -41,8 +67,10 @@ struct Waiting {
 impl Connection {
     /// Takes over a connection after its handshake: every stream the peer opens is served by `handler`.
     pub(super) fn start(connection: quinn::Connection, peer: Peer, handler: Handler) -> Self {
-        tokio::spawn(accept_streams(connection.clone(), peer, handler));
-        Self { inner: Arc::new(Inner { connection, peer, lanes: tokio::sync::Mutex::default() }) }
+        let (stop, stopping) = watch::channel(false);
+        tokio::spawn(accept_streams(connection.clone(), Service::new(peer, handler), stopping));
+        let lanes = tokio::sync::Mutex::default();
+        Self { inner: Arc::new(Inner { connection, peer, lanes, stop }) }
     }
 
     /// Who is at the other end.
@@ -55,7 +83,19 @@ impl Connection {
         self.inner.connection.close_reason().is_none()
     }
 
-    /// Asks the peer and waits for its answer.
+    /// Whether the peer has closed it because it does not take us for a node.
+    /// (storage-and-onion 5.6)
+    pub fn was_refused(&self) -> bool {
+        let reason = self.inner.connection.close_reason();
+        matches!(reason, Some(ConnectionError::ApplicationClosed(close))
+            if close.error_code == VarInt::from_u32(CLOSE_NOT_A_NODE))
+    }
+
+    /// Asks the peer and waits for its answer. Answers come in any order; a request waits only for
+    /// what was written before it on the same lane.
+    ///
+    /// A connection on which the peer stays entirely silent for a request's time is closed, so that
+    /// the next one is a fresh one.
     ///
     /// # Errors
     /// [`RequestError`]: the peer's own error, or no answer.
@@ -66,12 +106,35 @@ impl Connection {
         body: &[u8],
         deadline: Deadline,
     ) -> Result<Bytes, RequestError> {
-        deadline.run(self.ask(lane, endpoint, body)).await.unwrap_or(Err(RequestError::Timeout))
+        let (began, heard) = (Instant::now(), self.heard());
+        let answer = deadline.run(self.ask(lane, endpoint, body)).await.unwrap_or(Err(RequestError::Timeout));
+        match answer {
+            Err(RequestError::Timeout) if began.elapsed() >= SILENCE && self.heard() == heard => {
+                // Not even an acknowledgement came: the peer is gone, whatever QUIC still hopes.
+                self.close();
+            }
+            Err(RequestError::Closed(_)) if self.was_refused() => return Err(RequestError::Refused),
+            _ => {}
+        }
+        answer
+    }
+
+    /// Stops taking requests, finishes the ones that run, and closes; after `bound` in any case.
+    pub async fn shutdown(&self, bound: Duration) {
+        self.inner.stop.send_replace(true);
+        // Closed means that the serving task is gone, and it goes when all answers are delivered.
+        let _ = tokio::time::timeout(bound, self.inner.stop.closed()).await;
+        self.close();
     }
 
     /// Closes at once; waiting requests end with [`RequestError::Closed`].
     pub fn close(&self) {
-        self.inner.connection.close(0u32.into(), b"");
+        self.inner.connection.close(CLOSE_FINE.into(), b"");
+    }
+
+    /// Closes because the peer is no node (any more). (storage-and-onion 5.6)
+    pub fn refuse(&self) {
+        self.inner.connection.close(CLOSE_NOT_A_NODE.into(), b"not in the node list");
     }
 
     /// Waits until the connection has ended.
@@ -79,7 +142,20 @@ impl Connection {
         self.inner.connection.closed().await;
     }
 
+    /// For keeping track of a connection without keeping it.
+    pub(super) fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.inner))
+    }
+
+    /// How much has been heard from the peer so far, acknowledgements included.
+    fn heard(&self) -> u64 {
+        self.inner.connection.stats().udp_rx.datagrams
+    }
+
     async fn ask(&self, lane: Lane, endpoint: &str, body: &[u8]) -> Result<Bytes, RequestError> {
+        if endpoint.len() + body.len() + FRAME_OVERHEAD > btstream::MAX_FRAME {
+            return Err(RequestError::TooLarge);
+        }
         let stream = self.lane(lane).await?;
         let (answered, answer) = oneshot::channel();
         let id = stream.register(answered)?;
@@ -89,6 +165,7 @@ impl Connection {
         {
             // Given up here half-way, the frame would be cut: a lane whose write was interrupted is closed.
             let mut send = WholeWrite { guard: stream.send.lock().await, done: false };
+            // Also the wait for a slow peer ends with the deadline of the request.
             let written = send.guard.write_chunk(Bytes::from(frame)).await;
             send.done = written.is_ok();
             written.map_err(|e| RequestError::Closed(e.to_string()))?;
@@ -111,7 +188,7 @@ impl Connection {
             self.inner.connection.open_bi().await.map_err(|e| RequestError::Closed(e.to_string()))?;
         let stream = Arc::new(LaneStream { send: tokio::sync::Mutex::new(send), waiting: Mutex::default() });
         lanes.insert(lane, Arc::clone(&stream));
-        tokio::spawn(read_answers(Frames::new(receive), Arc::clone(&stream)));
+        tokio::spawn(read_answers(Frames::of_answers(receive), Arc::clone(&stream)));
         Ok(stream)
     }
 }
@@ -176,14 +253,18 @@ impl LaneStream {
 async fn read_answers(mut frames: Frames, stream: Arc<LaneStream>) {
     let reason = loop {
         let (id, answer) = match frames.next().await {
-            Ok(Some(Frame::Reply { id, body })) => (id, Ok(body.into())),
-            Ok(Some(Frame::Error { id, body })) => (id, Err(body.into())),
+            Ok(Some((Frame::Reply { id, body }, _))) => (id, Ok(body.into())),
+            Ok(Some((Frame::Error { id, body }, _))) => (id, Err(body.into())),
             // The peer asks on its own streams only.
-            Ok(Some(Frame::Command { .. })) => continue,
+            Ok(Some((Frame::Command { .. }, _))) => continue,
             Ok(None) => break "the peer ended the stream".to_owned(),
-            Err(error) => break error,
+            Err(error) => {
+                frames.refuse();
+                break error.to_string();
+            }
         };
         if let Some(waiting) = stream.lock().by_id.remove(&id) {
+            // Whoever asked may have given up in this moment.
             let _ = waiting.send(answer);
         }
     };
@@ -193,18 +274,23 @@ async fn read_answers(mut frames: Frames, stream: Arc<LaneStream>) {
     waiting.by_id.clear();
 }
 
-async fn accept_streams(connection: quinn::Connection, peer: Peer, handler: Handler) {
-    let running = Arc::new(Semaphore::new(MAX_RUNNING_REQUESTS));
-    let mut streams = tokio::task::JoinSet::new();
+/// Serves every stream the peer opens, until the connection ends (then what runs is dropped) or
+/// `stopping` turns true (then it is finished).
+async fn accept_streams(
+    connection: quinn::Connection,
+    service: Service,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut streams = JoinSet::new();
     loop {
-        tokio::select! {
-            accepted = connection.accept_bi() => match accepted {
-                Ok((send, receive)) => {
-                    streams.spawn(stream::serve(send, receive, peer, Arc::clone(&handler), Arc::clone(&running)));
-                }
-                Err(_) => break,
-            },
-            Some(_) = streams.join_next(), if !streams.is_empty() => {}
-        }
+        let accepted = tokio::select! {
+            accepted = connection.accept_bi() => accepted,
+            Some(_) = streams.join_next(), if !streams.is_empty() => continue,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        let Ok((send, receive)) = accepted else { return };
+        streams.spawn(stream::serve(send, receive, service.clone(), stopping.clone()));
     }
+    // `stopping` is held until the end of this function: its closing tells that all is finished.
+    while streams.join_next().await.is_some() {}
 }

@@ -22,10 +22,24 @@ pub struct Pool {
     peers: Mutex<HashMap<Ed25519Public, Arc<Entry>>>,
 }
 
+/// How a peer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// Nothing is known; asking it dials.
+    Unknown,
+    /// There is a connection.
+    Connected,
+    /// It could not be reached moments ago; until then asking it fails at once.
+    Down {
+        /// When it is dialled again.
+        retry_at: Instant,
+    },
+}
+
 #[derive(Debug, Default)]
 struct Entry {
     /// Held while dialling, so that there is one dial at a time.
-    dialling: tokio::sync::Mutex<()>,
+    dialling: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
@@ -33,7 +47,14 @@ struct Entry {
 struct State {
     connection: Option<Connection>,
     failures: u32,
-    down_until: Option<Instant>,
+    down: Option<Down>,
+}
+
+/// Not to be dialled at that address until then. At another address it may well be found.
+#[derive(Clone, Copy, Debug)]
+struct Down {
+    address: SocketAddr,
+    until: Instant,
 }
 
 impl Pool {
@@ -42,7 +63,9 @@ impl Pool {
         Self::default()
     }
 
-    /// Asks the holder of `key` at `address`, over a held connection or a new one.
+    /// Asks the holder of `key` at `address`, over a held connection (whoever dialled it) or a new one.
+    ///
+    /// A dial goes on when `deadline` passes, so that its outcome is known to the next request.
     ///
     /// # Errors
     /// [`RequestError::Dial`] if there is no connection, at once when the peer was unreachable moments ago.
@@ -59,30 +82,39 @@ impl Pool {
             Ok(connected) => connected?,
             Err(_) => return Err(RequestError::Dial(DialError::Timeout)),
         };
-        let answer = connection.request(lane, command.0, command.1, deadline).await;
-        if matches!(answer, Err(RequestError::Timeout)) && !connection.is_open() {
-            entry.forget(&connection);
-        }
-        answer
+        connection.request(lane, command.0, command.1, deadline).await
     }
 
-    /// Remembers a connection the peer made to us, and that the peer is alive.
+    /// Remembers a connection the peer made to us, and that the peer is alive. One that we dialled
+    /// ourselves is kept beside it: when both sides dial at once, each may be using either.
     pub fn adopt(&self, connection: Connection) {
         let entry = self.entry(connection.peer().key);
         let mut state = entry.lock();
-        (state.failures, state.down_until) = (0, None);
-        if state.connection.as_ref().is_none_or(|known| !known.is_open()) {
-            state.connection = Some(connection);
+        (state.failures, state.down) = (0, None);
+        if state.open_connection().is_none() {
+            (state.down, state.connection) = (None, Some(connection));
+        }
+    }
+
+    /// How a peer stands.
+    pub fn state(&self, key: &Ed25519Public) -> PeerState {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = peers.get(key) else { return PeerState::Unknown };
+        let mut state = entry.lock();
+        match (state.open_connection(), state.down) {
+            (Some(_), _) => PeerState::Connected,
+            (None, Some(down)) if Instant::now() < down.until => PeerState::Down { retry_at: down.until },
+            _ => PeerState::Unknown,
         }
     }
 
     /// Whether the peer was unreachable moments ago, so that asking it would fail at once.
     pub fn is_down(&self, key: &Ed25519Public) -> bool {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.get(key).is_some_and(|entry| entry.lock().is_down())
+        matches!(self.state(key), PeerState::Down { .. })
     }
 
-    /// Drops what is held for peers that `keep` does not name.
+    /// Drops what is held for peers that `keep` does not name. Call it when the node list changes:
+    /// this is what bounds the pool.
     pub fn retain(&self, keep: impl Fn(&Ed25519Public) -> bool) {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| keep(key));
     }
@@ -93,12 +125,25 @@ impl Pool {
 }
 
 impl State {
-    fn is_down(&self) -> bool {
-        self.down_until.is_some_and(|until| Instant::now() < until)
+    /// The connection if it still stands. One that the peer closed because it does not know us counts
+    /// as a failed dial: dialling again at once would end the same.
+    fn open_connection(&mut self) -> Option<Connection> {
+        let connection = self.connection.take()?;
+        if connection.was_refused() {
+            self.failed(connection.peer().address);
+        } else if connection.is_open() {
+            self.connection = Some(connection);
+        } else {
+            // It has worked.
+            self.failures = 0;
+        }
+        self.connection.clone()
     }
 
-    fn open_connection(&self) -> Option<Connection> {
-        self.connection.clone().filter(Connection::is_open)
+    fn failed(&mut self, address: SocketAddr) {
+        let back_off = FIRST_BACK_OFF.saturating_mul(1 << self.failures.min(4)).min(LONGEST_BACK_OFF);
+        self.failures = self.failures.saturating_add(1);
+        self.down = Some(Down { address, until: Instant::now() + back_off });
     }
 }
 
@@ -107,50 +152,46 @@ impl Entry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ready(&self) -> Option<Result<Connection, DialError>> {
-        let state = self.lock();
-        match state.open_connection() {
-            Some(connection) => Some(Ok(connection)),
-            None if state.is_down() => Some(Err(DialError::Down)),
-            None => None,
-        }
-    }
-
-    fn forget(&self, connection: &Connection) {
+    fn ready(&self, address: SocketAddr) -> Option<Result<Connection, DialError>> {
         let mut state = self.lock();
-        if state.connection.as_ref().is_some_and(|held| held.peer() == connection.peer() && !held.is_open()) {
-            state.connection = None;
+        if let Some(connection) = state.open_connection() {
+            return Some(Ok(connection));
         }
+        let down = state.down.filter(|down| down.address == address && Instant::now() < down.until);
+        down.map(|_| Err(DialError::Down))
     }
 
     async fn connect(
-        &self,
+        self: Arc<Self>,
         endpoint: &Endpoint,
         key: Ed25519Public,
         address: SocketAddr,
     ) -> Result<Connection, DialError> {
-        if let Some(ready) = self.ready() {
+        if let Some(ready) = self.ready(address) {
             return ready;
         }
-        let _one_at_a_time = self.dialling.lock().await;
+        let one_at_a_time = Arc::clone(&self.dialling).lock_owned().await;
         // Somebody else may have dialled meanwhile.
-        if let Some(ready) = self.ready() {
+        if let Some(ready) = self.ready(address) {
             return ready;
         }
-        let dialled = endpoint.dial(address, key, Alpn::Node).await;
-        let mut state = self.lock();
-        match &dialled {
-            Ok(connection) => {
-                (state.failures, state.down_until) = (0, None);
-                state.connection = Some(connection.clone());
+        let dialler = endpoint.dialling();
+        // In a task of its own: if the caller's patience ended the dial just before its own time is
+        // over, nobody would ever learn that the peer is dead.
+        let dial = tokio::spawn(async move {
+            let dialled = dialler.dial(address, key, Alpn::Node).await;
+            let mut state = self.lock();
+            match &dialled {
+                Ok(connection) => {
+                    state.down = None;
+                    state.connection = Some(connection.clone());
+                }
+                Err(_) => state.failed(address),
             }
-            Err(_) => {
-                let back_off =
-                    FIRST_BACK_OFF.saturating_mul(1 << state.failures.min(4)).min(LONGEST_BACK_OFF);
-                state.failures = state.failures.saturating_add(1);
-                state.down_until = Some(Instant::now() + back_off);
-            }
-        }
-        dialled
+            drop(state);
+            drop(one_at_a_time);
+            dialled
+        });
+        dial.await.unwrap_or_else(|error| Err(DialError::Local(error.to_string())))
     }
 }

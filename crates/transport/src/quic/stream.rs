@@ -1,97 +1,290 @@
 //! One request stream: frames in, frames out.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
-use conclave_proto::btstream::{self, Decoder, Frame};
-use quinn::{RecvStream, SendStream};
-use tokio::sync::{Semaphore, mpsc};
+use conclave_proto::btstream::{self, Decoder, Frame, MAX_FRAME};
+use quinn::{RecvStream, SendStream, VarInt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 
-use super::{Handler, Peer};
+use super::{
+    Alpn, AnswerFuture, Handler, MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_OF_NODE, MAX_RUNNING_REQUESTS,
+    MAX_RUNNING_REQUESTS_OF_NODE, Peer, STALL_TIMEOUT,
+};
 
 /// Read at once; large frames arrive in many pieces anyway.
 const READ_CHUNK: usize = 64 * 1024;
 /// Replies waiting to be written on one stream. When the peer does not read them, its requests wait.
 const REPLY_QUEUE: usize = 32;
+/// What a frame has besides its body, at most: kind, number, lengths.
+pub(super) const FRAME_OVERHEAD: usize = 64;
 /// The answer to a request whose handler was lost. (storage-and-onion 1.3)
 const HANDLER_LOST: &[u8] = b"An error occurred while processing the request";
+/// Both halves of a stream end with this after bytes that are no frame, or none in time. Any
+/// number would do; the wire names none.
+const BAD_STREAM: VarInt = VarInt::from_u32(1);
 
-/// Reads frames of a stream one by one. `None` at its end.
+/// Answers what is asked on one connection, within its limits.
+#[derive(Clone)]
+pub(super) struct Service {
+    peer: Peer,
+    handler: Handler,
+    running: Arc<Semaphore>,
+    /// One permit per byte of request in memory.
+    room: Arc<Semaphore>,
+}
+
+impl Service {
+    pub(super) fn new(peer: Peer, handler: Handler) -> Self {
+        let (running, room) = match peer.alpn {
+            Alpn::Client => (MAX_RUNNING_REQUESTS, MAX_REQUEST_BYTES),
+            Alpn::Node => (MAX_RUNNING_REQUESTS_OF_NODE, MAX_REQUEST_BYTES_OF_NODE),
+        };
+        Self {
+            peer,
+            handler,
+            running: Arc::new(Semaphore::new(running)),
+            room: Arc::new(Semaphore::new(room)),
+        }
+    }
+}
+
+/// Why a stream cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StreamEnded {
+    #[error("the peer sent what is no frame: {0}")]
+    Malformed(#[from] btstream::FrameError),
+    #[error("the stream was lost: {0}")]
+    Stream(quinn::ReadError),
+    #[error("the connection was lost: {0}")]
+    Connection(quinn::ConnectionError),
+    #[error("the peer holds memory with frames it does not finish")]
+    Stalled,
+}
+
+impl From<quinn::ReadError> for StreamEnded {
+    fn from(error: quinn::ReadError) -> Self {
+        match error {
+            quinn::ReadError::ConnectionLost(error) => Self::Connection(error),
+            other => Self::Stream(other),
+        }
+    }
+}
+
+/// Reads frames of a stream one by one.
 pub(super) struct Frames {
     stream: RecvStream,
     decoder: Decoder,
+    room: Option<Room>,
+}
+
+/// The share of a connection's memory that a stream has taken.
+struct Room {
+    of: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
 }
 
 impl Frames {
-    pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, decoder: Decoder::new() }
+    /// Frames whose number and size the caller asked for: answers.
+    pub(super) fn of_answers(stream: RecvStream) -> Self {
+        Self { stream, decoder: Decoder::new(), room: None }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Frame>, String> {
+    /// Frames from somebody who may send what they like: `room` bounds their bytes.
+    fn of_requests(stream: RecvStream, room: Arc<Semaphore>) -> Self {
+        Self { stream, decoder: Decoder::new(), room: Some(Room { of: room, held: None }) }
+    }
+
+    /// The next frame, and the room it takes as long as it is kept. `None` at the stream's end.
+    /// Dropping this future half-way loses nothing that was read.
+    pub(super) async fn next(
+        &mut self,
+    ) -> Result<Option<(Frame, Option<OwnedSemaphorePermit>)>, StreamEnded> {
         loop {
-            if let Some(frame) = self.decoder.next().map_err(|e| e.to_string())? {
-                return Ok(Some(frame));
+            if let Some(frame) = self.decoder.next()? {
+                let pending = self.decoder.pending();
+                return Ok(Some((frame, self.room.as_mut().and_then(|room| room.release(pending)))));
             }
-            match self.stream.read_chunk(READ_CHUNK, true).await {
-                Ok(Some(chunk)) => self.decoder.push(&chunk.bytes),
-                Ok(None) => return Ok(None),
-                Err(error) => return Err(error.to_string()),
+            if let Some(room) = &mut self.room {
+                room.reserve(self.decoder.pending() + READ_CHUNK).await?;
+            }
+            let Some(chunk) = self.stream.read_chunk(READ_CHUNK, true).await? else { return Ok(None) };
+            self.decoder.push(&chunk.bytes);
+            if let Some(room) = &mut self.room {
+                room.keep(self.decoder.pending());
             }
         }
     }
 
     /// Tells the peer that nothing more will be read.
     pub(super) fn refuse(&mut self) {
-        let _ = self.stream.stop(0u32.into());
+        // An error means that the stream has ended anyway.
+        let _ = self.stream.stop(BAD_STREAM);
     }
 }
 
-/// Answers the commands of a stream the peer opened, until it ends or sends what is no frame.
-/// `running` bounds the requests of the whole connection.
+impl Room {
+    /// Takes room until `bytes` are held.
+    async fn reserve(&mut self, bytes: usize) -> Result<(), StreamEnded> {
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        // Both are at most a frame and a piece.
+        let more = u32::try_from(bytes.saturating_sub(held)).unwrap_or(u32::MAX);
+        if more == 0 {
+            return Ok(());
+        }
+        let piece = Arc::clone(&self.of).acquire_many_owned(more);
+        // Streams that hold parts of frames and wait for each other's room must not wait for ever.
+        let piece = tokio::time::timeout(STALL_TIMEOUT, piece).await.map_err(|_| StreamEnded::Stalled)?;
+        let piece = piece.expect("the semaphore is never closed");
+        match &mut self.held {
+            Some(held) => held.merge(piece),
+            None => self.held = Some(piece),
+        }
+        Ok(())
+    }
+
+    /// Gives back what is held beyond `bytes`.
+    fn keep(&mut self, bytes: usize) {
+        drop(self.release(bytes));
+    }
+
+    /// Hands out what is held beyond `bytes`.
+    fn release(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let held = self.held.as_mut()?;
+        held.split(held.num_permits().saturating_sub(bytes))
+    }
+}
+
+/// Answers the commands of a stream the peer opened, until it ends, sends what is no frame, or
+/// `stopping` turns true; then what is running is finished and its answers are delivered. Dropping
+/// this future drops the running handlers.
 pub(super) async fn serve(
-    send: SendStream,
+    mut send: SendStream,
     receive: RecvStream,
-    peer: Peer,
-    handler: Handler,
-    running: Arc<Semaphore>,
+    service: Service,
+    stopping: watch::Receiver<bool>,
 ) {
-    let mut frames = Frames::new(receive);
     let (replies, waiting) = mpsc::channel(REPLY_QUEUE);
-    let writer = tokio::spawn(write(send, waiting));
+    let fine = {
+        let reading = read_commands(receive, &service, replies, stopping);
+        let writing = write_replies(&mut send, waiting);
+        tokio::pin!(reading, writing);
+        let fine = tokio::select! {
+            fine = &mut reading => fine,
+            // Without a way to answer there is no point in reading on.
+            () = &mut writing => false,
+        };
+        if fine {
+            writing.await;
+        }
+        fine
+    };
+    if !fine {
+        // An error means that the stream has ended anyway.
+        let _ = send.reset(BAD_STREAM);
+    }
+}
+
+/// Whether the stream ended as it should.
+async fn read_commands(
+    receive: RecvStream,
+    service: &Service,
+    replies: mpsc::Sender<Reply>,
+    mut stopping: watch::Receiver<bool>,
+) -> bool {
+    let mut frames = Frames::of_requests(receive, Arc::clone(&service.room));
+    // Dropped with this future, which ends the handlers.
+    let mut handlers = JoinSet::new();
     loop {
-        let (id, endpoint, body) = match frames.next().await {
-            Ok(Some(Frame::Command { id, endpoint, body })) => (id, endpoint, body),
+        let next = tokio::select! {
+            next = frames.next() => next,
+            Some(_) = handlers.join_next(), if !handlers.is_empty() => continue,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        let (id, endpoint, body, room) = match next {
+            Ok(Some((Frame::Command { id, endpoint, body }, room))) => (id, endpoint, body, room),
             // A reply to nothing that was asked here.
             Ok(Some(_)) => continue,
             Ok(None) => break,
             Err(error) => {
                 tracing::debug!(%error, "a request stream ended");
                 frames.refuse();
-                break;
+                return false;
             }
         };
-        let Ok(permit) = Arc::clone(&running).acquire_owned().await else { break };
-        let (handler, replies) = (Arc::clone(&handler), replies.clone());
-        tokio::spawn(async move {
-            // The handler runs in a task of its own, so that its panic is one lost request.
-            let frame = match tokio::spawn(handler(peer, endpoint, Bytes::from(body))).await {
-                Ok(Ok(body)) => Frame::Reply { id, body: body.into() },
-                Ok(Err(body)) => Frame::Error { id, body: body.into() },
-                Err(_) => Frame::Error { id, body: HANDLER_LOST.to_vec() },
-            };
-            let _ = replies.send(frame).await;
-            drop(permit);
+        let permit = Arc::clone(&service.running).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let (service, replies) = (service.clone(), replies.clone());
+        handlers.spawn(async move {
+            // The handler is called inside, so that whatever it does to itself is one lost request.
+            let answer = survive(|| (service.handler)(service.peer, endpoint, Bytes::from(body))).await;
+            drop(room);
+            let _ = replies.send(Reply { id, answer, _permit: permit }).await;
         });
     }
     drop(replies);
-    let _ = writer.await;
+    while handlers.join_next().await.is_some() {}
+    true
 }
 
-async fn write(mut stream: SendStream, mut frames: mpsc::Receiver<Frame>) {
-    while let Some(frame) = frames.recv().await {
-        if stream.write_chunk(Bytes::from(btstream::encode(&frame))).await.is_err() {
-            return;
+/// An answer on its way, which counts as running until it is written.
+struct Reply {
+    id: u64,
+    answer: Option<super::Answer>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Reply {
+    fn encode(self) -> Vec<u8> {
+        let id = self.id;
+        btstream::encode(&match self.answer {
+            Some(Ok(body)) if body.len() + FRAME_OVERHEAD <= MAX_FRAME => {
+                Frame::Reply { id, body: body.into() }
+            }
+            Some(Err(body)) if body.len() + FRAME_OVERHEAD <= MAX_FRAME => {
+                Frame::Error { id, body: body.into() }
+            }
+            // Lost, or too large to be an answer: in both cases our own mistake.
+            _ => {
+                tracing::error!("a request handler gave no usable answer");
+                Frame::Error { id, body: HANDLER_LOST.to_vec() }
+            }
+        })
+    }
+}
+
+/// Runs a handler; `None` if it panicked.
+async fn survive(handler: impl FnOnce() -> AnswerFuture) -> Option<super::Answer> {
+    // What a panic left half-done inside the handler's future is dropped with it; what handlers
+    // share is behind locks that tell.
+    let mut answering = std::panic::catch_unwind(AssertUnwindSafe(handler)).ok()?;
+    std::future::poll_fn(move |cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
+            Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// Writes answers until there are no more, then waits until the peer has them. Returns early when
+/// the peer does not take them.
+async fn write_replies(stream: &mut SendStream, mut replies: mpsc::Receiver<Reply>) {
+    while let Some(reply) = replies.recv().await {
+        let frame = reply.encode();
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            match tokio::time::timeout(STALL_TIMEOUT, stream.write(rest)).await {
+                Ok(Ok(written)) => rest = rest.get(written..).unwrap_or_default(),
+                _ => return,
+            }
         }
     }
-    let _ = stream.finish();
+    if stream.finish().is_ok() {
+        let _ = tokio::time::timeout(STALL_TIMEOUT, stream.stopped()).await;
+    }
 }
