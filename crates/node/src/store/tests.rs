@@ -163,3 +163,115 @@ async fn many_writers_at_once_all_get_their_own_answer() {
     assert_eq!(already, 100);
     assert_eq!(store.stats().unwrap().messages, 400);
 }
+
+#[tokio::test]
+async fn of_two_outbox_messages_of_one_time_every_member_keeps_the_same() {
+    let owner = account(1);
+    let mut kept = Vec::new();
+    for texts in [["one", "two"], ["two", "one"]] {
+        let store = MessageStore::open_in_memory().unwrap();
+        for text in texts {
+            store.store(message(1, -21, 100, text.as_bytes())).await.unwrap();
+        }
+        kept.push(self::texts(&store, &Query { namespace: Namespace(-21), ..all(&owner) }).0);
+    }
+    assert_eq!(kept[0].len(), 1);
+    assert_eq!(kept[0], kept[1]);
+}
+
+#[tokio::test]
+async fn a_pushed_message_cannot_keep_another_accounts_message_out() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let real = message(1, 0, 1, b"real");
+    let squatter = NewMessage { hash: real.hash, ..message(2, 0, 1, b"squatter") };
+    assert_eq!(store.import(vec![squatter.clone(), squatter]).await.unwrap(), 1, "twice the same is one");
+    assert!(!store.store(real).await.unwrap().already);
+    assert_eq!(texts(&store, &all(&account(1))).0, ["real"]);
+}
+
+#[tokio::test]
+async fn expiries_are_told_of_what_is_here() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let (here, elsewhere) = (message(1, 5, 1, b"here"), message(2, 5, 1, b"elsewhere"));
+    store.import(vec![here.clone(), elsewhere.clone()]).await.unwrap();
+    let told = store.expiries(&account(1), &[here.hash, elsewhere.hash, message(1, 5, 1, b"never").hash]);
+    assert_eq!(told.unwrap().into_iter().collect::<Vec<_>>(), [(here.hash, Timestamp(1_001))]);
+    assert!(store.expiries(&account(9), &[here.hash]).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_is_swept_while_everybody_goes_on_storing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { max_bytes: 1024 * 1024, ..Options::default() };
+    let store = MessageStore::open(&dir.path().join("messages.sqlite"), options).unwrap();
+    let mut number = 0u64;
+    while store
+        .store(message(1, 0, number, &[&number.to_be_bytes()[..], &[0; 20_000]].concat()))
+        .await
+        .is_ok()
+    {
+        number += 1;
+    }
+    // One group of writes that do not fit, with the sweep among them.
+    let mut writes = tokio::task::JoinSet::new();
+    for other in 0..100u64 {
+        let store = store.clone();
+        writes.spawn(async move {
+            let too_large = [&(1_000 + other).to_be_bytes()[..], &[1; 70_000]].concat();
+            let _ = store.store(message(2, 0, 1 << 40, &too_large)).await;
+        });
+    }
+    let swept = store.sweep_expired(Timestamp(1 << 39)).await.unwrap();
+    assert_eq!(swept as u64, number);
+    writes.join_all().await;
+    store.store(message(1, 0, 1 << 40, b"room again")).await.unwrap();
+    store.check().unwrap();
+}
+
+#[tokio::test]
+async fn a_large_sweep_goes_in_steps_and_forgets_owners() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let many = (0..2_500u64).map(|n| message((n % 200) as u8, 0, 1, &n.to_be_bytes())).collect();
+    store.import(many).await.unwrap();
+    store.store(message(250, 0, 5_000, b"stays")).await.unwrap();
+    assert_eq!(store.sweep_expired(Timestamp(2_000)).await.unwrap(), 2_500);
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.messages, stats.owners), (1, 1));
+}
+
+#[test]
+fn a_database_of_something_else_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("photos.sqlite");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE photos (x)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let opened = MessageStore::open(&path, Options::default());
+    assert!(matches!(opened, Err(StoreError::Foreign { .. })), "{opened:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("messages.sqlite");
+    drop(MessageStore::open(&path, Options::default()).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
+    let opened = MessageStore::open(&path, Options::default());
+    assert!(matches!(opened, Err(StoreError::Newer { .. })), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_readers_than_connections_wait_for_their_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = MessageStore::open(&dir.path().join("messages.sqlite"), Options::default()).unwrap();
+    store.store(message(1, 0, 1, b"read by many")).await.unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert_eq!(texts(&store, &all(&account(1))).0, ["read by many"]);
+                }
+            });
+        }
+    });
+}
