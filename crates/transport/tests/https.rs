@@ -138,6 +138,17 @@ async fn a_body_over_the_limit_is_refused_and_the_refusal_arrives() {
 }
 
 #[tokio::test]
+async fn a_client_in_the_middle_of_its_upload_still_reads_the_refusal() {
+    let options = Options { max_request_body: 10, ..Options::default() };
+    let server = http::listen(LOOPBACK, options, echo).await.unwrap();
+    let mut upload = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n".to_vec();
+    upload.resize(upload.len() + 9_000_000, 0);
+    // Larger than the sockets' buffers, so the server answers and closes before it is sent.
+    let answer = raw(server.local_addr(), &upload).await;
+    assert!(answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused_even_if_its_length_is_not_announced() {
     let options = Options { max_request_body: 10, ..Options::default() };
     let server = http::listen(LOOPBACK, options, echo).await.unwrap();

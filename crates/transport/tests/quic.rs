@@ -286,6 +286,13 @@ async fn shutting_down_is_bounded() {
 
 #[tokio::test]
 async fn a_handler_ends_with_the_connection_of_its_asker() {
+    for close in [true, false] {
+        a_handler_ends(close).await;
+    }
+}
+
+/// By closing, or by dropping everything that holds the connection.
+async fn a_handler_ends(close: bool) {
     struct TellsWhenDropped(mpsc::UnboundedSender<()>);
     impl Drop for TellsWhenDropped {
         fn drop(&mut self) {
@@ -309,9 +316,16 @@ async fn a_handler_ends_with_the_connection_of_its_asker() {
     let asking = connection.clone();
     let asked = tokio::spawn(async move { asking.request(Lane::Commands, "x", b"", soon()).await });
     begun.notified().await;
-    connection.close();
-    dropped.recv().await.unwrap();
-    asked.await.unwrap().unwrap_err();
+    if close {
+        connection.close();
+        asked.await.unwrap().unwrap_err();
+    } else {
+        asked.abort();
+        asked.await.unwrap_err();
+        drop(connection);
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(20), dropped.recv()).await;
+    ended.expect("long before the idle timeout").unwrap();
 }
 
 #[tokio::test]

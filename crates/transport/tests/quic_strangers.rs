@@ -13,7 +13,8 @@ use conclave_transport::Deadline;
 use conclave_transport::quic::{Alpn, Endpoint, Handler, Lane, Options, RequestError};
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -25,11 +26,11 @@ fn server() -> Endpoint {
 }
 
 #[derive(Debug)]
-struct AnyServer {
+struct Anyone {
     raw_keys: bool,
 }
 
-impl ServerCertVerifier for AnyServer {
+impl ServerCertVerifier for Anyone {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -68,8 +69,61 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
+impl ClientCertVerifier for Anyone {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.raw_keys
+    }
+}
+
+/// The key of `shown`, with the signatures of `owned` (RFC 8410: PKCS #8 of a seed, and the
+/// SubjectPublicKeyInfo of a key).
+fn raw_key(shown: u8, owned: u8) -> Arc<rustls::sign::CertifiedKey> {
+    let mut pkcs8 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    pkcs8.extend([owned; 32]);
+    let mut spki = vec![0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+    spki.extend(Ed25519Secret::from_seed(&[shown; 32]).public().as_bytes());
+    let signer = rustls::crypto::ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(pkcs8)).unwrap();
+    Arc::new(rustls::sign::CertifiedKey::new(vec![CertificateDer::from(spki)], signer))
+}
+
 enum Shows {
     RawKey,
+    SomebodyElsesKey,
     Nothing,
     X509,
 }
@@ -81,23 +135,12 @@ async fn stranger(to: SocketAddr, shows: Shows, alpn: &[u8]) -> Result<quinn::Co
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer {
-                raw_keys: !matches!(shows, Shows::X509),
-            }));
+            .with_custom_certificate_verifier(Arc::new(Anyone { raw_keys: !matches!(shows, Shows::X509) }));
     let mut config = match shows {
-        Shows::RawKey => {
-            // RFC 8410: PKCS #8 of a seed, and the SubjectPublicKeyInfo of its key.
-            let seed = [5; 32];
-            let mut pkcs8 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-            pkcs8.extend(seed);
-            let mut spki = vec![0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
-            spki.extend(Ed25519Secret::from_seed(&seed).public().as_bytes());
-            let signer =
-                rustls::crypto::ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(pkcs8)).unwrap();
-            let key = rustls::sign::CertifiedKey::new(vec![CertificateDer::from(spki)], signer);
-            builder.with_client_cert_resolver(Arc::new(
-                rustls::client::AlwaysResolvesClientRawPublicKeys::new(Arc::new(key)),
-            ))
+        Shows::RawKey | Shows::SomebodyElsesKey => {
+            let shown = if matches!(shows, Shows::RawKey) { 5 } else { 6 };
+            let resolver = rustls::client::AlwaysResolvesClientRawPublicKeys::new(raw_key(shown, 5));
+            builder.with_client_cert_resolver(Arc::new(resolver))
         }
         Shows::Nothing => builder.with_no_client_auth(),
         Shows::X509 => {
@@ -134,8 +177,36 @@ async fn who_shows_a_certificate_or_nothing_or_speaks_something_else_is_refused(
     stranger(address, Shows::Nothing, b"oxenstorage").await.unwrap_err();
     stranger(address, Shows::RawKey, b"h3").await.unwrap_err();
     stranger(address, Shows::RawKey, b"oxenstorage-sn").await.unwrap_err();
+    stranger(address, Shows::SomebodyElsesKey, b"oxenstorage").await.unwrap_err();
     // And the server is none the worse for it.
     stranger(address, Shows::RawKey, b"oxenstorage").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_shows_a_key_it_does_not_have_is_refused() {
+    for (owned, is_accepted) in [(1, true), (2, false)] {
+        let mut config =
+            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .unwrap()
+                .with_client_cert_verifier(Arc::new(Anyone { raw_keys: true }))
+                .with_cert_resolver(Arc::new(rustls::server::AlwaysResolvesServerRawPublicKeys::new(
+                    raw_key(1, owned),
+                )));
+        config.alpn_protocols = vec![b"oxenstorage".to_vec()];
+        let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(config).unwrap();
+        let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        let server = quinn::Endpoint::server(config, LOOPBACK).unwrap();
+        let address = server.local_addr().unwrap();
+        tokio::spawn(async move {
+            if let Ok(connection) = server.accept().await.unwrap().await {
+                connection.closed().await;
+            }
+        });
+        let key = Ed25519Secret::from_seed(&[1; 32]).public();
+        let dialled = Endpoint::client().unwrap().dial(address, key, Alpn::Client).await;
+        assert_eq!(dialled.is_ok(), is_accepted, "{dialled:?}");
+    }
 }
 
 #[tokio::test]
