@@ -1,8 +1,8 @@
 //! Subscriptions to new messages, for push servers (storage-and-onion 8.2).
 //!
-//! Clock, swarm and revocation are the node's to check, except that revocation is not checked here.
+//! Clock and swarm are the node's to check. Revocations do not count here, says the reference.
 
-use conclave_crypto::{AccountId, Ed25519Public, IdPrefix, Signature};
+use conclave_crypto::{AccountId, Ed25519Public, Signature};
 
 use crate::bt::{BtError, DictReader, DictWriter, ListReader, ListWriter};
 use crate::rpc::{Auth, AuthRejected, Authority, Rights, SubaccountAuth, SubaccountToken};
@@ -283,9 +283,4 @@ impl Notification {
             data: dict.take_bytes("~")?.map(<[u8]>::to_vec),
         })
     }
-}
-
-/// Whether an id can be watched as `p`: its key must be Ed25519, so an account's is watched as `P`.
-pub const fn watched_by_id(account: &AccountId) -> bool {
-    !matches!(account.prefix(), IdPrefix::Account)
 }

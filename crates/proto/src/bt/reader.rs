@@ -170,18 +170,6 @@ impl<'a> DictReader<'a> {
     }
 }
 
-/// What a required key's absence is.
-pub(crate) trait Required<T> {
-    /// The value, or [`BtError::Missing`] naming `key`.
-    fn required(self, key: &str) -> Result<T, BtError>;
-}
-
-impl<T> Required<T> for Result<Option<T>, BtError> {
-    fn required(self, key: &str) -> Result<T, BtError> {
-        self?.ok_or_else(|| BtError::Missing(key.to_owned()))
-    }
-}
-
 /// Reads a list element by element.
 #[derive(Clone, Debug)]
 pub struct ListReader<'a> {

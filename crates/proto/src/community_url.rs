@@ -1,0 +1,105 @@
+//! Addresses of community rooms, as people pass them on:
+//! `https://host[:port]/[r/]room?public_key=<64 hex>`.
+
+use std::borrow::Cow;
+
+use conclave_crypto::X25519Public;
+
+/// Longest room token (communities: 64 letters, digits, `-` and `_`).
+const MAX_ROOM: usize = 64;
+
+/// Longest host name (RFC 1035).
+const MAX_HOST: usize = 253;
+
+/// The address of a room, and the key of its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommunityUrl {
+    /// Whether the server is reached by TLS. Without `http://` or `https://`, as libsession has it: no.
+    pub https: bool,
+    /// Host name or address, in lowercase.
+    pub host: String,
+    /// The port, if it is not the scheme's own.
+    pub port: Option<u16>,
+    /// The room's token.
+    pub room: String,
+    /// The server's key. Requests are sealed to it, so it is what one trusts.
+    pub public_key: X25519Public,
+}
+
+/// Why text is no address of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidCommunityUrl {
+    /// Something else than `http` and `https`.
+    #[error("a community address begins with https:// or http://")]
+    Scheme,
+    /// No host, or characters a host does not have.
+    #[error("the community address has no valid host")]
+    Host,
+    /// Not a port.
+    #[error("the community address has no valid port")]
+    Port,
+    /// No room, or characters a room does not have.
+    #[error("the community address names no valid room: letters, digits, '-' and '_'")]
+    Room,
+    /// No `public_key`, or not a usable key in 64 hex digits.
+    #[error("the community address has no valid public_key of 64 hex digits")]
+    PublicKey,
+}
+
+impl CommunityUrl {
+    /// Reads an address; the scheme may be missing.
+    ///
+    /// # Errors
+    /// Names the part that is wrong.
+    pub fn parse(text: &str) -> Result<Self, InvalidCommunityUrl> {
+        let (https, rest) = match text.trim().split_once("://") {
+            None => (false, text.trim()),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            Some(_) => return Err(InvalidCommunityUrl::Scheme),
+        };
+        let (authority, path) = rest.split_once('/').ok_or(InvalidCommunityUrl::Room)?;
+        let (host, port) = match authority.rsplit_once(':') {
+            None => (authority, None),
+            Some((host, port)) => {
+                let port = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+                (host, Some(port.and_then(|port| port.parse().ok()).ok_or(InvalidCommunityUrl::Port)?))
+            }
+        };
+        let of_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+        if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(of_host) {
+            return Err(InvalidCommunityUrl::Host);
+        }
+        let (path, query) = path.split_once('?').ok_or(InvalidCommunityUrl::PublicKey)?;
+        let room = path.strip_prefix("r/").unwrap_or(path);
+        let of_room = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if room.is_empty() || room.len() > MAX_ROOM || !room.bytes().all(of_room) {
+            return Err(InvalidCommunityUrl::Room);
+        }
+        let key = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("public_key="))
+            .ok_or(InvalidCommunityUrl::PublicKey)?;
+        Ok(Self {
+            https,
+            host: host.to_ascii_lowercase(),
+            port: port.filter(|port| *port != if https { 443 } else { 80 }),
+            room: room.to_owned(),
+            public_key: X25519Public::from_hex(key).map_err(|_| InvalidCommunityUrl::PublicKey)?,
+        })
+    }
+
+    /// Scheme, host and port: where the server is.
+    pub fn server(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        let port = self.port.map_or(Cow::Borrowed(""), |port| format!(":{port}").into());
+        format!("{scheme}://{}{port}", self.host)
+    }
+}
+
+impl std::fmt::Display for CommunityUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}?public_key={}", self.server(), self.room, self.public_key.to_hex())
+    }
+}
