@@ -181,3 +181,47 @@ impl std::str::FromStr for AccountId {
         Self::from_hex(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "05d2ad010eeb72d72e561d9de7bd7b6989af77dcabffa03a5111a6c859ae5c3a72";
+
+    #[test]
+    fn ids_are_read_in_either_case_and_written_in_lower_case() {
+        let id: AccountId = TEXT.to_uppercase().parse().unwrap();
+        assert_eq!(id.to_string(), TEXT);
+        assert_eq!(id.prefix(), IdPrefix::Account);
+        assert_eq!(AccountId::of_account(&id.x25519().unwrap()), id);
+    }
+
+    #[test]
+    fn a_wrong_id_is_refused_with_the_reason() {
+        assert_eq!(AccountId::from_hex(&TEXT[..64]), Err(InvalidAccountId::Length(64)));
+        assert_eq!(AccountId::from_hex(&TEXT[..65]), Err(InvalidAccountId::Length(65)));
+        assert_eq!(
+            AccountId::from_hex(&TEXT.replace("0e", "0g")),
+            Err(InvalidAccountId::NotHex { position: 10, found: 'g' })
+        );
+        assert_eq!(AccountId::from_slice(&[5; 32]), Err(InvalidAccountId::Length(64)));
+    }
+
+    #[test]
+    fn a_weak_key_has_an_id_but_gives_no_key() {
+        let id = AccountId::new(IdPrefix::Account, &[0; 32]);
+        assert_eq!(id.x25519(), Err(InvalidKey::Weak));
+    }
+
+    #[test]
+    fn every_byte_is_a_prefix() {
+        for byte in 0..=255 {
+            assert_eq!(IdPrefix::from_byte(byte).to_byte(), byte);
+        }
+    }
+
+    #[test]
+    fn debug_output_shortens_the_id() {
+        assert_eq!(format!("{:?}", AccountId::from_hex(TEXT).unwrap()), "AccountId(05d2…3a72)");
+    }
+}

@@ -305,6 +305,49 @@ impl std::fmt::Debug for X25519Secret {
     }
 }
 
+/// An X25519 secret together with its public key, for keys that are used many times: the public
+/// key costs a multiplication to compute, and formats want both.
+#[derive(Clone)]
+pub struct X25519Pair {
+    secret: X25519Secret,
+    public: X25519Public,
+}
+
+impl X25519Pair {
+    /// The pair of a secret.
+    pub fn new(secret: X25519Secret) -> Self {
+        let public = secret.public();
+        Self { secret, public }
+    }
+
+    /// A fresh pair.
+    pub fn generate(rng: &mut impl CryptoRngCore) -> Self {
+        Self::new(X25519Secret::generate(rng))
+    }
+
+    /// The secret half.
+    pub const fn secret(&self) -> &X25519Secret {
+        &self.secret
+    }
+
+    /// The public half.
+    pub const fn public(&self) -> &X25519Public {
+        &self.public
+    }
+}
+
+impl From<X25519Secret> for X25519Pair {
+    fn from(secret: X25519Secret) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl std::fmt::Debug for X25519Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "X25519Pair(hidden, public {:?})", self.public)
+    }
+}
+
 /// What two X25519 keys agree on. Input of a key derivation, never a key by itself.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SharedSecret([u8; 32]);
@@ -319,5 +362,127 @@ impl SharedSecret {
 impl std::fmt::Debug for SharedSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SharedSecret(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::OsRng;
+
+    /// The eight points of small order, canonically encoded.
+    fn small_order_points() -> Vec<[u8; 32]> {
+        curve25519_dalek::constants::EIGHT_TORSION.iter().map(|point| point.compress().0).collect()
+    }
+
+    #[test]
+    fn ed25519_points_of_small_order_are_refused() {
+        for bytes in small_order_points() {
+            assert_eq!(Ed25519Public::from_bytes(bytes), Err(InvalidKey::Weak));
+        }
+    }
+
+    #[test]
+    fn ed25519_keys_have_one_spelling() {
+        // y = 2^255 - 19 + 3 is y = 3 spelled unreduced.
+        let mut unreduced = [0xff; 32];
+        unreduced[0] = 0xed + 3;
+        unreduced[31] = 0x7f;
+        assert_eq!(Ed25519Public::from_bytes(unreduced), Err(InvalidKey::NotAPoint));
+        // No point of the curve has y = 2.
+        let mut off_curve = [0; 32];
+        off_curve[0] = 2;
+        assert_eq!(Ed25519Public::from_bytes(off_curve), Err(InvalidKey::NotAPoint));
+    }
+
+    #[test]
+    fn x25519_keys_of_small_order_or_unreduced_are_refused() {
+        for point in curve25519_dalek::constants::EIGHT_TORSION {
+            assert_eq!(X25519Public::from_bytes(point.to_montgomery().0), Err(InvalidKey::Weak));
+        }
+        for bytes in SMALL_ORDER_U {
+            let shared = MontgomeryPoint(bytes).mul_clamped([7; 32]);
+            assert_eq!(shared.0, [0; 32], "the table holds only points that give the zero secret");
+        }
+        let mut nine = [0; 32];
+        nine[0] = 9;
+        assert!(X25519Public::from_bytes(nine).is_ok());
+        nine[31] = 0x80;
+        assert_eq!(X25519Public::from_bytes(nine), Err(InvalidKey::NotAPoint), "top bit set");
+        let mut modulus = [0xff; 32];
+        modulus[0] = 0xed;
+        modulus[31] = 0x7f;
+        assert_eq!(X25519Public::from_bytes(modulus), Err(InvalidKey::NotAPoint), "zero, unreduced");
+        modulus[0] = 0xeb;
+        assert!(X25519Public::from_bytes(modulus).is_ok(), "two below the modulus");
+    }
+
+    #[test]
+    fn lengths_and_spellings_of_keys_are_checked() {
+        assert_eq!(X25519Public::from_slice(&[9; 31]), Err(InvalidKey::Length(31)));
+        assert_eq!(Ed25519Public::from_slice(&[9; 33]), Err(InvalidKey::Length(33)));
+        assert_eq!(X25519Public::from_hex("zz"), Err(InvalidKey::NotHex));
+    }
+
+    #[test]
+    fn both_sides_agree_and_conversions_of_secret_and_public_key_match() {
+        let (a, b) = (Ed25519Secret::generate(&mut OsRng), Ed25519Secret::generate(&mut OsRng));
+        assert_eq!(a.to_x25519().public(), a.public().to_x25519());
+        let ab = a.to_x25519().diffie_hellman(&b.public().to_x25519());
+        let ba = b.to_x25519().diffie_hellman(&a.public().to_x25519());
+        assert_eq!(ab.as_bytes(), ba.as_bytes());
+    }
+
+    #[test]
+    fn signatures_belong_to_one_message_and_one_key() {
+        let (a, b) = (Ed25519Secret::generate(&mut OsRng), Ed25519Secret::generate(&mut OsRng));
+        let signature = a.sign(b"m");
+        assert_eq!(a.public().verify(b"m", &signature), Ok(()));
+        assert_eq!(a.public().verify(b"n", &signature), Err(BadSignature));
+        assert_eq!(b.public().verify(b"m", &signature), Err(BadSignature));
+    }
+
+    #[test]
+    fn an_unreduced_signature_is_refused() {
+        // Adding the group order to s gives the same equation; accepting it would give one
+        // message two signatures.
+        let key = Ed25519Secret::from_seed(&[1; 32]);
+        let mut bytes = *key.sign(b"m").as_bytes();
+        let order = hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010").unwrap();
+        let mut carry = 0u16;
+        for (byte, add) in bytes[32..].iter_mut().zip(order) {
+            carry += u16::from(*byte) + u16::from(add);
+            *byte = carry as u8;
+            carry >>= 8;
+        }
+        assert_eq!(key.public().verify(b"m", &Signature::from_bytes(bytes)), Err(BadSignature));
+    }
+
+    #[test]
+    fn debug_output_holds_no_secret() {
+        let secret = Ed25519Secret::from_seed(&[0xab; 32]);
+        let x = secret.to_x25519();
+        let x_hex = hex::encode(x.as_bytes());
+        let shared = x.diffie_hellman(&X25519Secret::from_bytes([3; 32]).public());
+        for text in [
+            format!("{secret:?}"),
+            format!("{x:?}"),
+            format!("{shared:?}"),
+            format!("{:?}", X25519Pair::new(x.clone())),
+        ] {
+            assert!(text.contains("hidden"), "{text}");
+            assert!(!text.contains("abab") && !text.contains(&x_hex[..8]), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_wiped_on_request_and_on_drop() {
+        const fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+        wiped_on_drop::<Ed25519Secret>();
+        wiped_on_drop::<X25519Secret>();
+        wiped_on_drop::<SharedSecret>();
+        let mut secret = X25519Secret::from_bytes([7; 32]);
+        secret.zeroize();
+        assert_eq!(secret.as_bytes(), &[0; 32]);
     }
 }

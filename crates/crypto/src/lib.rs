@@ -8,11 +8,25 @@
 //! are checked when they are made: a value of [`Ed25519Public`] or [`X25519Public`] is canonical
 //! and not of small order, so later code cannot forget to ask.
 
+pub mod account;
+mod aead;
+pub mod channel;
+pub mod hash;
 mod id;
 mod keys;
+pub mod message_hash;
+pub mod padding;
+pub mod password;
+pub mod recovery_phrase;
+pub mod session_protocol;
 
+pub use account::Account;
+pub use aead::OpenError;
 pub use id::{AccountId, IdPrefix, InvalidAccountId};
 pub use keys::{
-    BadSignature, Ed25519Public, Ed25519Secret, InvalidKey, SharedSecret, Signature, X25519Public,
-    X25519Secret,
+    BadSignature, Ed25519Public, Ed25519Secret, InvalidKey, SharedSecret, Signature, X25519Pair,
+    X25519Public, X25519Secret,
 };
+pub use rand_core::{CryptoRng, CryptoRngCore, RngCore};
+pub use recovery_phrase::RecoveryPhrase;
+pub use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
