@@ -1,2 +1,71 @@
-//! The conclave command.
-fn main() {}
+//! The `conclave` command: reads what was typed, does it, and ends with a code that scripts can rely on.
+//!
+//! Nothing is decided here that another face would decide too; that lives in `conclave-client`.
+
+mod args;
+mod commands;
+mod failure;
+mod network;
+mod output;
+mod secrets;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::failure::Exit;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // clap prints help to standard output with code 0, and mistakes to standard error with code 2.
+        Err(error) => error.exit(),
+    };
+    log_to_stderr(cli.global.verbose);
+    let output = Output::new(cli.global.json);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => {
+            let done = runtime.block_on(commands::run(cli, output));
+            // A lookup or a blocking read may still hang in a worker; nothing of value waits there.
+            runtime.shutdown_background();
+            done
+        }
+        Err(error) => Err(failure::Failure::failed(
+            "runtime",
+            format!("threads could not be started: {error}"),
+            "the machine is out of processes or memory; try again later",
+        )),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.progress_done();
+            output.failure(&failure);
+            ExitCode::from(match failure.exit {
+                Exit::Failed => 1,
+                Exit::Usage => 2,
+                Exit::Unreachable => 3,
+            })
+        }
+    }
+}
+
+/// Logs go to standard error: warnings, with `-v` what happens, with `-vv` everything of ours.
+/// `RUST_LOG` overrides it.
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "error",
+        1 => "warn,conclave=info,conclave_client=info,conclave_node=info,conclave_devnet=info",
+        _ => "warn,conclave=trace,conclave_client=trace,conclave_node=trace,conclave_devnet=trace,conclave_transport=debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}

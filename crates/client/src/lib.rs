@@ -1,5 +1,23 @@
-//! client
+//! The messenger SDK: one account, its encrypted database, and the network it talks through.
+//!
+//! [`Session`] is what every face uses: it owns a profile, or attaches to the process that does.
+//! [`Client`] is the owner itself, for programs that embed one.
 
+pub mod accounts;
+mod client;
+mod clock;
+mod error;
+pub mod network;
+mod outbox;
 pub mod profile;
+mod receive;
+pub mod session;
 pub mod store;
 pub mod types;
+mod wire;
+
+pub use client::{Client, ClientOptions};
+pub use clock::{Clock, SystemClock};
+pub use conclave_onion::PathConfig;
+pub use error::{Error, ErrorRecord, ExitClass, MAX_TEXT_CHARS};
+pub use session::Session;

@@ -228,7 +228,8 @@ impl Node {
         for stop in stops {
             let _ = stop.await;
         }
-        if let Some(endpoint) = self.shared.set_endpoint(None) {
+        // A request that is just being passed on may hold the endpoint too; it then closes with that request.
+        if let Some(endpoint) = self.shared.set_endpoint(None).and_then(Arc::into_inner) {
             endpoint.shutdown(STOP_WITHIN).await;
         }
     }
@@ -239,9 +240,7 @@ impl Drop for Node {
         for task in &self.tasks {
             task.abort();
         }
-        if let Some(endpoint) = self.shared.set_endpoint(None) {
-            endpoint.close();
-        }
+        drop(self.shared.set_endpoint(None));
     }
 }
 
@@ -252,7 +251,16 @@ impl std::fmt::Debug for Node {
 }
 
 async fn follow_directory(shared: Arc<Shared>) {
-    shared.registry.follow().await;
+    shared
+        .registry
+        .follow(|view| {
+            // Whoever has left the list is no peer any more.
+            shared.peers.retain(|key| view.directory().node(key).is_some());
+            if let Some(endpoint) = shared.endpoint() {
+                endpoint.recheck_nodes();
+            }
+        })
+        .await;
 }
 
 async fn sweep(shared: Arc<Shared>) {

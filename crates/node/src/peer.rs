@@ -29,13 +29,19 @@ const ONION_LANES: u8 = 4;
 /// How this node serves QUIC.
 pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     let (serving, listed, adopting) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    let handler: quic::Handler = Arc::new(move |peer, endpoint, body| {
+        let shared = Arc::clone(&serving);
+        // A task of its own: a write that began is finished, whoever goes away.
+        Box::pin(async move {
+            tokio::spawn(async move { serve(&shared, peer, &endpoint, body).await })
+                .await
+                .unwrap_or_else(|_| Err(Bytes::from_static(b"request failed")))
+        })
+    });
     Options {
-        handler: Arc::new(move |peer, endpoint, body| {
-            let shared = Arc::clone(&serving);
-            Box::pin(async move { serve(&shared, peer, &endpoint, body).await })
-        }),
         is_node: Arc::new(move |key| listed.view().directory().node(key).is_some()),
         on_node: Arc::new(move |connection| adopting.peers.adopt(connection)),
+        ..Options::new(handler)
     }
 }
 

@@ -160,8 +160,8 @@ impl Registry {
         &self.network
     }
 
-    /// Looks at the file again and again. Never ends.
-    pub(crate) async fn follow(&self) {
+    /// Looks at the file again and again, and tells `changed` of every newer view. Never ends.
+    pub(crate) async fn follow(&self, changed: impl Fn(&NetworkView)) {
         let mut seen = None;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -172,14 +172,17 @@ impl Registry {
                 .ok();
             if stamp.is_some() && stamp != seen {
                 seen = stamp;
-                if let Err(error) = self.refresh().await {
-                    tracing::warn!(%error, "the directory file was not taken over");
+                match self.refresh().await {
+                    Ok(true) => changed(&self.view()),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, "the directory file was not taken over"),
                 }
             }
         }
     }
 
-    async fn refresh(&self) -> Result<(), RegistryError> {
+    /// Whether there was a newer one.
+    async fn refresh(&self) -> Result<bool, RegistryError> {
         let known = self.view().directory.height;
         let bytes = std::fs::read(&self.path)
             .map_err(|source| RegistryError::Read { path: self.path.clone(), source })?;
@@ -188,7 +191,7 @@ impl Registry {
         let directory =
             signed.verify(&self.registry_key, &self.network.network_id, known).map_err(rejected)?;
         if directory.height == known {
-            return Ok(());
+            return Ok(false);
         }
         let height = directory.height;
         let signed = signed.to_json();
@@ -196,7 +199,7 @@ impl Registry {
         self.store.set_meta(META_DIRECTORY, signed.into_bytes()).await?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
         tracing::info!(height, "a newer directory");
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -34,6 +34,21 @@ pub const MAX_PASSPHRASE_BYTES: usize = 1024;
 const MAKING: &str = ".new-";
 const REMOVING: &str = ".removing-";
 
+/// Writes a small file beside the profiles that only its owner can read, whole or not at all.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    os::replace_private_file(path, content)
+}
+
+/// Makes a file its owner's alone.
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
+    os::make_private(path)
+}
+
+/// Whether the program at the other end of a local connection runs for the user who owns `path`.
+pub(crate) fn is_owner_of(stream: &tokio::net::UnixStream, path: &Path) -> bool {
+    os::is_owner_of(stream, path)
+}
+
 /// Where all profiles, and what they share, lie.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DataDir(PathBuf);

@@ -34,6 +34,20 @@ pub(super) fn create_private_file(path: &Path, content: &[u8]) -> io::Result<()>
     file.sync_all()
 }
 
+/// Writes a file only its owner can read so that a reader sees the old content or the new.
+pub(super) fn replace_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or_else(|| io::Error::other("the path has no directory"))?;
+    create_private_dir(dir)?;
+    // A name of this process's, so that two that write at once do not mix.
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    create_private_file(&beside, content)?;
+    std::fs::rename(&beside, path)
+}
+
 /// Opens a lock file, making it if there is none.
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
@@ -96,6 +110,14 @@ fn short_socket_dir(dir: &Path) -> PathBuf {
     // A temporary directory may itself have a long path; /tmp never has.
     let base = if temporary.as_os_str().len() <= 40 { temporary } else { PathBuf::from("/tmp") };
     base.join(format!("conclave-{}", owner(dir).unwrap_or_default()))
+}
+
+/// Whether the program at the other end of a local connection runs for the user who owns `path`.
+pub(super) fn is_owner_of(stream: &tokio::net::UnixStream, path: &Path) -> bool {
+    match (stream.peer_cred(), owner(path)) {
+        (Ok(peer), Some(owner)) => peer.uid() == owner,
+        _ => false,
+    }
 }
 
 /// The user a profile belongs to.

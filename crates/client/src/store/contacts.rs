@@ -109,6 +109,15 @@ impl ClientStore {
         })
     }
 
+    /// Makes somebody a contact under a name of our own, approved as if we had written to them.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] above [`MAX_NAME_BYTES`], or what the disk says.
+    pub fn introduce(&self, id: &AccountId, nickname: &str) -> Result<(), StoreError> {
+        self.set_nickname(id, Some(nickname))?;
+        self.write("store a contact", |tx| approve(tx, id))
+    }
+
     /// Whom a text names: an account id, or the name of exactly one contact this account has
     /// written to. Anybody can call themselves anything, so strangers are never found by name, and
     /// our own names for contacts win over the names they give themselves.

@@ -1,0 +1,190 @@
+//! What can be typed. Definitions only: what it means is decided in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A messenger without phone numbers and without a centre: service node, network and client in one program.
+#[derive(Debug, Parser)]
+#[command(name = "conclave", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "First steps:\n  conclave up                         a private network and two accounts on this machine\n  \
+conclave send --profile alice bob hello\n  conclave listen --profile bob\n\n\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not reachable.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Which profile: one account with its messages
+    #[arg(long, global = true, value_name = "NAME", default_value = "default", help_heading = "Common options")]
+    pub(crate) profile: String,
+    /// Where profiles and networks are kept [default: the platform's place for application data]
+    #[arg(long, global = true, value_name = "DIR", env = "CONCLAVE_DATA_DIR", help_heading = "Common options")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The network to use: a network file [default: the profile's, else DIR/network.json]
+    #[arg(long, global = true, value_name = "FILE", env = "CONCLAVE_NETWORK", help_heading = "Common options")]
+    pub(crate) network: Option<String>,
+    /// Print one JSON object per line on standard output, and nothing else there
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) json: bool,
+    /// Read the profile's passphrase from this file (`-` is standard input); CONCLAVE_PASSPHRASE works too
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Say more about what is going on (on standard error); twice for everything
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a private network on this machine, with two accounts to try it
+    Up(Up),
+    /// Start service nodes on loopback, for developers and tests
+    Devnet(Devnet),
+    /// Create, restore and show accounts
+    #[command(subcommand)]
+    Account(Account),
+    /// Send a message
+    Send(Send),
+    /// Print messages: first those not printed before, then new ones as they arrive
+    Listen(Listen),
+    /// List conversations, newest first
+    Chats(Chats),
+    /// Print the messages of one conversation, oldest first
+    History(History),
+    /// Show network, guard, paths, clock and queue
+    Status,
+    /// Run a service node
+    #[command(subcommand)]
+    Node(Node),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// How many service nodes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) nodes: u16,
+    /// Also answer the seed call over plain HTTP on this loopback port, for existing clients
+    #[arg(long, value_name = "PORT")]
+    pub(crate) seed_http: Option<u16>,
+    /// Do not open a page in the browser
+    #[arg(long)]
+    pub(crate) no_open: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Devnet {
+    /// How many service nodes
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) nodes: u16,
+    /// Also answer the seed call over plain HTTP on this loopback port, for existing clients
+    #[arg(long, value_name = "PORT")]
+    pub(crate) seed_http: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Account {
+    /// Make a new account
+    Create {
+        /// Your name, as the people you write to see it
+        #[arg(long)]
+        name: String,
+    },
+    /// Bring an account back from its recovery phrase
+    ///
+    /// The phrase comes from a prompt, from CONCLAVE_PHRASE or from --phrase-file, never from an argument,
+    /// where other users of the machine could read it.
+    Restore {
+        /// Your name, as the people you write to see it
+        #[arg(long)]
+        name: Option<String>,
+        /// Read the recovery phrase from this file (`-` is standard input)
+        #[arg(long, value_name = "FILE")]
+        phrase_file: Option<PathBuf>,
+    },
+    /// Show the account of a profile
+    Show {
+        /// Also print the recovery phrase, after asking
+        #[arg(long)]
+        phrase: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List the profiles of this data directory
+    List,
+    /// Delete a profile from this machine: its account key and all its messages
+    Remove {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Account id (66 hex digits), the name of a contact, or `me`
+    pub(crate) to: String,
+    /// The text; without it, standard input is read
+    pub(crate) text: Option<String>,
+    /// How long to wait until a majority of the swarm has stored the message
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+    /// Take the message back instead of leaving it in the queue when it cannot be sent in time
+    #[arg(long)]
+    pub(crate) no_queue: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// Stop after this many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Stop after this time
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chats {
+    /// Show what is known already, without asking the network first
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Account id, the name of a contact, or `me`
+    pub(crate) chat: String,
+    /// The newest so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Show what is known already, without asking the network first
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Run one service node until it is stopped
+    Run {
+        /// Its configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Also stop when standard input closes, so that the node never outlives the program that started it
+        #[arg(long)]
+        stop_with_stdin: bool,
+    },
+}

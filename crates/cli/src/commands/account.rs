@@ -1,0 +1,178 @@
+//! `conclave account …`
+
+use std::path::Path;
+
+use conclave_client::accounts;
+use conclave_client::profile::Protection;
+use conclave_client::types::AccountInfo;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{Context, unlock};
+use crate::args::Account;
+use crate::failure::Failure;
+use crate::output::tame;
+use crate::secrets;
+
+pub(super) async fn run(context: &Context, account: Account) -> Result<(), Failure> {
+    match account {
+        Account::Create { name } => create(context, &name).await,
+        Account::Restore { name, phrase_file } => restore(context, name.as_deref(), phrase_file.as_deref()).await,
+        Account::Show { phrase, yes } => show(context, phrase, yes).await,
+        Account::List => list(context),
+        Account::Remove { yes } => remove(context, yes),
+    }
+}
+
+async fn create(context: &Context, name: &str) -> Result<(), Failure> {
+    let profile = context.profile()?;
+    let network = context.network().await?;
+    let passphrase = new_passphrase(context)?;
+    let (owned, info) = accounts::create(
+        &context.data_dir,
+        &profile,
+        name,
+        &protection(passphrase.as_ref()),
+        network.as_ref(),
+    )?;
+    drop(owned);
+    context.output.line(&info, || describe(&info));
+    context.output.human(
+        "Write down the recovery phrase, it is the only way back into the account:\n  \
+         conclave account show --phrase",
+    );
+    Ok(())
+}
+
+async fn restore(context: &Context, name: Option<&str>, phrase_file: Option<&Path>) -> Result<(), Failure> {
+    let profile = context.profile()?;
+    let network = context.network().await?;
+    if context.data_dir.profile(&profile).exists() {
+        let name = profile.to_string();
+        return Err(conclave_client::profile::OpenError::Exists { name }.into());
+    }
+    let phrase = secrets::recovery_phrase(phrase_file)?;
+    let passphrase = new_passphrase(context)?;
+    let (owned, info) = accounts::restore(
+        &context.data_dir,
+        &profile,
+        name,
+        &phrase,
+        &protection(passphrase.as_ref()),
+        network.as_ref(),
+    )?;
+    drop(owned);
+    context.output.line(&info, || describe(&info));
+    Ok(())
+}
+
+async fn show(context: &Context, phrase: bool, yes: bool) -> Result<(), Failure> {
+    let profile = context.profile()?;
+    let session = context.open(false).await;
+    let info = match session {
+        Ok(session) => {
+            let info = session.account().await?;
+            session.close().await;
+            info
+        }
+        // An account that has no network yet can be shown all the same.
+        Err(failure) if failure.kind == "no_network" => {
+            let passphrase = secrets::passphrase(&context.global)?;
+            accounts::show(&context.data_dir, &profile, &unlock(passphrase.as_ref()))?
+        }
+        Err(failure) => return Err(failure),
+    };
+    if !phrase {
+        context.output.line(&info, || describe(&info));
+        return Ok(());
+    }
+    if !yes {
+        let question = "Whoever sees the recovery phrase has the account. Show it?";
+        match secrets::confirm(question)? {
+            Some(true) => {}
+            Some(false) => return Ok(()),
+            None => {
+                return Err(Failure::usage(
+                    "not_confirmed",
+                    "the recovery phrase is only shown after asking, and there is no terminal to ask on",
+                    "use --yes",
+                ));
+            }
+        }
+    }
+    let passphrase = secrets::passphrase(&context.global)?;
+    let words = accounts::phrase(&context.data_dir, &profile, &unlock(passphrase.as_ref()))?;
+    let shown = json!({
+        "account_id": info.account_id, "name": info.name, "profile": info.profile, "phrase": words.as_str(),
+    });
+    context.output.line(&shown, || format!("{}\n  recovery phrase  {}", describe(&info), words.as_str()));
+    Ok(())
+}
+
+fn list(context: &Context) -> Result<(), Failure> {
+    let profiles = context.data_dir.profiles()?;
+    for profile in &profiles {
+        let owned = context.data_dir.profile(profile).is_owned().unwrap_or(false);
+        let line = json!({"event": "profile", "profile": profile.as_str(), "running": owned});
+        context.output.line(&line, || {
+            if owned { format!("{profile}  (in use)") } else { profile.to_string() }
+        });
+    }
+    if profiles.is_empty() {
+        context.output.note("There are no profiles yet. `conclave account create --name NAME` makes one.");
+    }
+    Ok(())
+}
+
+fn remove(context: &Context, yes: bool) -> Result<(), Failure> {
+    let profile = context.profile()?;
+    if !yes {
+        let question = format!(
+            "This deletes the profile {profile} from this machine: its key and all its messages. \
+             Without the recovery phrase the account is gone. Delete it?"
+        );
+        match secrets::confirm(&question)? {
+            Some(true) => {}
+            Some(false) => return Ok(()),
+            None => {
+                return Err(Failure::usage(
+                    "not_confirmed",
+                    "a profile is only deleted after asking, and there is no terminal to ask on",
+                    "use --yes",
+                ));
+            }
+        }
+    }
+    context.data_dir.profile(&profile).remove()?;
+    let line = json!({"event": "removed", "profile": profile.as_str()});
+    context.output.line(&line, || format!("The profile {profile} is deleted."));
+    Ok(())
+}
+
+/// The passphrase of a profile that is being made: given, or asked for twice on a terminal (nothing means none).
+fn new_passphrase(context: &Context) -> Result<Option<Zeroizing<String>>, Failure> {
+    if let Some(given) = secrets::passphrase(&context.global)? {
+        return Ok(Some(given));
+    }
+    if context.output.is_json() {
+        return Ok(None);
+    }
+    let Some(first) = secrets::prompt("Passphrase for the messages on this machine (nothing for none): ")? else {
+        return Ok(None);
+    };
+    if first.is_empty() {
+        return Ok(None);
+    }
+    match secrets::prompt("The same once more: ")? {
+        Some(second) if *second == *first => Ok(Some(first)),
+        _ => Err(Failure::usage("passphrases_differ", "the two passphrases differ", "try again")),
+    }
+}
+
+fn protection(passphrase: Option<&Zeroizing<String>>) -> Protection<'_> {
+    passphrase.map_or(Protection::KeyFile, |passphrase| Protection::Passphrase(passphrase))
+}
+
+fn describe(info: &AccountInfo) -> String {
+    format!("{}\n  account id  {}\n  profile     {}", tame(&info.name), info.account_id, info.profile)
+}

@@ -1,0 +1,92 @@
+//! `conclave devnet`: the nodes alone.
+
+use std::path::PathBuf;
+
+use conclave_devnet::{Devnet, Progress};
+use serde_json::{Value, json};
+
+use super::{Context, stop_asked};
+use crate::args;
+use crate::failure::Failure;
+use crate::output::Output;
+
+pub(super) async fn run(context: &Context, args: &args::Devnet) -> Result<(), Failure> {
+    let mut devnet = start(context, args.nodes, args.seed_http).await?;
+    let line = ready(&mut devnet, &[]);
+    context.output.line(&line, || {
+        format!(
+            "{} service nodes answer.\n  network file  {}\n\
+             Make an account:  conclave account create --name NAME --network {}\n\
+             Ctrl-C stops all nodes.",
+            args.nodes,
+            devnet.network_path().display(),
+            devnet.network_path().display(),
+        )
+    });
+    let result = watch(&mut devnet, context.output).await;
+    context.output.note("Stopping the nodes …");
+    devnet.stop().await;
+    result
+}
+
+/// Starts the network of the data directory with progress on standard error.
+pub(super) async fn start(context: &Context, nodes: u16, seed_http: Option<u16>) -> Result<Devnet, Failure> {
+    let exe = program()?;
+    let output = context.output;
+    let progress = move |progress| match progress {
+        Progress::Preparing => output.note("Making a new private network …"),
+        Progress::Started { ready, of } => output.progress(&format!("{ready} of {of} service nodes answer")),
+    };
+    let devnet = Devnet::start(context.data_dir.path(), usize::from(nodes), &exe, seed_http, progress).await;
+    output.progress_done();
+    Ok(devnet?)
+}
+
+/// Waits until the user asks to stop. A node that ends meanwhile is reported, and the others go on.
+pub(super) async fn watch(devnet: &mut Devnet, output: Output) -> Result<(), Failure> {
+    loop {
+        tokio::select! {
+            () = stop_asked() => return Ok(()),
+            ended = devnet.watch() => {
+                let (node, status) = ended?;
+                output.note(&format!("service node {node} has ended ({status}); the others go on"));
+            }
+        }
+    }
+}
+
+/// The line scripts wait for.
+pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value]) -> Value {
+    let nodes = devnet.plan().nodes().to_vec();
+    let mut swarms = serde_json::Map::new();
+    for node in &nodes {
+        let members = swarms.entry(node.record.swarm.to_hex()).or_insert_with(|| json!([]));
+        if let Value::Array(members) = members {
+            members.push(json!(node.record.ed25519.to_hex()));
+        }
+    }
+    let processes: Vec<Value> = devnet
+        .processes()
+        .iter()
+        .map(|process| {
+            let key = nodes.iter().find(|node| node.index == process.index()).map(|n| n.record.ed25519.to_hex());
+            json!({"index": process.index(), "pid": process.pid(), "ed25519": key})
+        })
+        .collect();
+    json!({
+        "event": "ready",
+        "network": devnet.network_path(),
+        "nodes": nodes.len(),
+        "profiles": profiles,
+        "app": null,
+        "swarms": swarms,
+        "processes": processes,
+    })
+}
+
+/// This very program, which is also what a node runs.
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|e| {
+        Failure::failed("io", format!("finding this program's own file: {e}"), "start it by its full path")
+    })
+}

@@ -1,0 +1,100 @@
+//! `conclave chats`, `history` and `status`: looking at what is here, after asking what is new.
+
+use conclave_client::Session;
+use conclave_client::types::Status;
+
+use super::Context;
+use super::messages::{describe, short};
+use crate::args::{Chats, History};
+use crate::failure::Failure;
+use crate::output::tame;
+
+pub(super) async fn chats(context: &Context, args: &Chats) -> Result<(), Failure> {
+    let session = context.open(!args.offline).await?;
+    let result = chats_over(context, &session, args.offline).await;
+    session.close().await;
+    result
+}
+
+async fn chats_over(context: &Context, session: &Session, offline: bool) -> Result<(), Failure> {
+    fetch_unless(context, session, offline).await;
+    let chats = session.chats().await?;
+    for chat in &chats {
+        context.output.line(chat, || {
+            let name = chat.name.as_deref().map_or_else(|| short(&chat.chat), tame);
+            let request = if chat.request { "  (message request)" } else { "" };
+            let last = chat.last.as_ref().map(|last| format!("\n    {}", tame(&first_line(&last.text))));
+            format!("{name}{request}  {} messages\n    {}{}", chat.messages, chat.chat, last.unwrap_or_default())
+        });
+    }
+    if chats.is_empty() {
+        context.output.note("No conversations yet.");
+    }
+    Ok(())
+}
+
+pub(super) async fn history(context: &Context, args: &History) -> Result<(), Failure> {
+    let session = context.open(!args.offline).await?;
+    let result = history_over(context, &session, args).await;
+    session.close().await;
+    result
+}
+
+async fn history_over(context: &Context, session: &Session, args: &History) -> Result<(), Failure> {
+    fetch_unless(context, session, args.offline).await;
+    for message in &session.history(&args.chat, args.limit).await? {
+        context.output.line(message, || describe(message));
+    }
+    Ok(())
+}
+
+pub(super) async fn status(context: &Context) -> Result<(), Failure> {
+    let session = context.open(true).await?;
+    let result = status_over(context, &session).await;
+    session.close().await;
+    result
+}
+
+async fn status_over(context: &Context, session: &Session) -> Result<(), Failure> {
+    // Asking the network is what tells whether it can be reached; its failure is part of the answer.
+    let reached = session.fetch().await;
+    let status = session.status().await?;
+    context.output.line(&status, || describe_status(&status));
+    reached.map(|_| ()).map_err(Failure::from)
+}
+
+/// What is new is asked for first; without a network, what is here is still shown.
+async fn fetch_unless(context: &Context, session: &Session, offline: bool) {
+    if offline {
+        return;
+    }
+    context.output.progress("asking for what is new …");
+    let fetched = session.fetch().await;
+    context.output.progress_done();
+    if let Err(error) = fetched {
+        context.output.note(&format!("warning: {error}; this is what was known before"));
+    }
+}
+
+fn describe_status(status: &Status) -> String {
+    let key = |key: &str| key.get(..8).unwrap_or(key).to_owned();
+    let mut lines = vec![
+        format!("network      {}", status.network_id.as_deref().unwrap_or("none")),
+        format!("nodes        {}", status.nodes),
+        format!("guard        {}", status.guard.as_deref().map_or_else(|| "none".to_owned(), key)),
+    ];
+    for path in &status.paths {
+        let hops: Vec<String> = path.iter().map(|hop| key(hop)).collect();
+        lines.push(format!("path         you → {}", hops.join(" → ")));
+    }
+    lines.push(format!("clock        {:+} ms from the network's", -status.clock_offset_ms));
+    lines.push(format!("queue        {} waiting", status.queued));
+    if let Some(trouble) = &status.trouble {
+        lines.push(format!("trouble      {}", tame(trouble)));
+    }
+    lines.join("\n")
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(80).collect()
+}

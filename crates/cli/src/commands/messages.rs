@@ -1,0 +1,177 @@
+//! `conclave send` and `conclave listen`.
+
+use std::io::Read as _;
+
+use conclave_client::Session;
+use conclave_client::types::{Event, Message, MessageState, Queued, SentState};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::{Context, seconds, stop_asked};
+use crate::args::{Listen, Send};
+use crate::failure::Failure;
+use crate::output::{moment, tame};
+
+/// Messages that are printed and noted as printed at once.
+const PAGE: u32 = 100;
+/// More text than a message takes is not read.
+const MAX_INPUT: u64 = 64 * 1024;
+
+pub(super) async fn send(context: &Context, args: Send) -> Result<(), Failure> {
+    let text = match args.text {
+        Some(text) => text,
+        None => read_input()?,
+    };
+    let session = context.open(true).await?;
+    let result = send_over(context, &session, &args.to, &text, args.timeout, args.no_queue).await;
+    session.close().await;
+    result
+}
+
+async fn send_over(
+    context: &Context,
+    session: &Session,
+    to: &str,
+    text: &str,
+    timeout: u64,
+    no_queue: bool,
+) -> Result<(), Failure> {
+    let output = context.output;
+    let message = session.send(to, text).await?;
+    let queued = Queued { id: message.id.clone(), chat: message.chat.clone() };
+    output.line(&queued, || format!("queued  {}", queued.id));
+    output.progress("waiting until the recipient's swarm has it …");
+    let waited = tokio::select! {
+        waited = session.wait_for(&message.id, MessageState::Stored, seconds(timeout)) => Some(waited?),
+        () = stop_asked() => None,
+    };
+    output.progress_done();
+    let Some(state) = waited else {
+        return Err(unsent(session, &message, no_queue, "interrupted", "the wait was interrupted").await);
+    };
+    if let Some(stored) = state.stored() {
+        output.line(&stored, || describe_stored(&state));
+        return Ok(());
+    }
+    if state.state == MessageState::Failed {
+        let reason = state.reason.unwrap_or_else(|| "the network refused it".to_owned());
+        return Err(Failure::failed("not_sent", format!("the message was not sent: {reason}"), "send it again"));
+    }
+    let reason = match (&state.reason, state.signed) {
+        (Some(reason), _) => reason.clone(),
+        (None, Some(signed)) => format!("{signed} members of the swarm have it"),
+        (None, None) => "nothing could be reached".to_owned(),
+    };
+    Err(unsent(session, &message, no_queue, "unreachable", &reason).await)
+}
+
+/// The failure of a message that is not stored yet; takes it back if asked to.
+async fn unsent(session: &Session, message: &Message, no_queue: bool, kind: &str, reason: &str) -> Failure {
+    let what = format!("the message is not stored by a majority of the recipient's swarm yet: {reason}");
+    if !no_queue {
+        let hint = "it stays queued and is sent as soon as the profile is used again and the network can be reached";
+        return Failure::unreachable(kind, what, hint);
+    }
+    match session.take_back(&message.id).await {
+        Ok(SentState { state: MessageState::Failed, .. }) => {
+            Failure::unreachable(kind, what, "it has been taken back; send it again when the network can be reached")
+        }
+        _ => Failure::unreachable(kind, what, "some members have it already, so it could not be taken back"),
+    }
+}
+
+fn describe_stored(state: &SentState) -> String {
+    match (state.signed, state.swarm) {
+        (Some(signed), Some(swarm)) => format!("stored  by {signed} of {swarm} service nodes"),
+        _ => "stored".to_owned(),
+    }
+}
+
+fn read_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MAX_INPUT)
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::failed("io", format!("reading the text from standard input: {e}"), "try again"))?;
+    // The line break at the end is the terminal's, not the writer's.
+    Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
+}
+
+pub(super) async fn listen(context: &Context, args: &Listen) -> Result<(), Failure> {
+    let session = context.open(true).await?;
+    let result = tokio::select! {
+        result = listen_over(context, &session, args) => result,
+        () = stop_asked() => Ok(()),
+    };
+    session.close().await;
+    result
+}
+
+async fn listen_over(context: &Context, session: &Session, args: &Listen) -> Result<(), Failure> {
+    let deadline = args.timeout.map(|timeout| Instant::now() + seconds(timeout));
+    let mut left = args.count.unwrap_or(u64::MAX);
+    // Before looking, so that nothing that comes in between is missed.
+    let mut events = session.events().await?;
+    loop {
+        while left > 0 {
+            let page = session.unprinted(PAGE.min(u32::try_from(left).unwrap_or(PAGE))).await?;
+            if page.is_empty() {
+                break;
+            }
+            for message in &page {
+                context.output.line(message, || describe(message));
+            }
+            left = left.saturating_sub(page.len() as u64);
+            session.mark_printed(page.into_iter().map(|message| message.id).collect()).await?;
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        let event = match deadline {
+            Some(deadline) => match tokio::time::timeout_at(deadline, events.recv()).await {
+                Ok(event) => event,
+                Err(_) => return Ok(()),
+            },
+            None => events.recv().await,
+        };
+        match event {
+            Ok(Event::State(change)) => {
+                if context.output.is_json() {
+                    context.output.line(&change, String::new);
+                }
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => {
+                return Err(Failure::failed(
+                    "owner_unreachable",
+                    "the process that owns the profile has ended",
+                    "run the command again",
+                ));
+            }
+        }
+    }
+}
+
+/// A message for people.
+pub(super) fn describe(message: &Message) -> String {
+    let name = message.from_name.as_deref().map_or_else(|| short(&message.from), tame);
+    let request = if message.request { "  (message request)" } else { "" };
+    let state = match message.state {
+        Some(MessageState::Queued) => "  [queued]",
+        Some(MessageState::Failed) => "  [failed]",
+        Some(MessageState::StoredWeakly) => "  [stored weakly]",
+        Some(MessageState::Stored) => "  [stored]",
+        Some(MessageState::Delivered) => "  [delivered]",
+        Some(MessageState::Read) => "  [read]",
+        _ => "",
+    };
+    format!("{}  {name}{request}{state}\n    {}", moment(message.sent_at), tame(&message.text))
+}
+
+pub(super) fn short(account_id: &str) -> String {
+    match (account_id.get(..6), account_id.get(account_id.len().saturating_sub(4)..)) {
+        (Some(start), Some(end)) => format!("{start}…{end}"),
+        _ => tame(account_id),
+    }
+}

@@ -1,0 +1,132 @@
+//! One module for each command, and what they share: where things are, and how a profile is opened.
+
+mod account;
+mod devnet;
+mod look;
+mod messages;
+mod node;
+mod up;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use conclave_client::profile::{DataDir, OpenError, ProfileName, Unlock};
+use conclave_client::{ClientOptions, Error, Session};
+use conclave_proto::network::NetworkFile;
+use zeroize::Zeroizing;
+
+use crate::args::{Cli, Command, Global};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{network, secrets};
+
+/// What every command gets.
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) data_dir: DataDir,
+    pub(crate) output: Output,
+}
+
+/// Does what was typed.
+pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+    let data_dir = DataDir::new(data_dir(&cli.global)?);
+    let context = Context { global: cli.global, data_dir, output };
+    match cli.command {
+        Command::Up(args) => up::run(&context, &args).await,
+        Command::Devnet(args) => devnet::run(&context, &args).await,
+        Command::Account(args) => account::run(&context, args).await,
+        Command::Send(args) => messages::send(&context, args).await,
+        Command::Listen(args) => messages::listen(&context, &args).await,
+        Command::Chats(args) => look::chats(&context, &args).await,
+        Command::History(args) => look::history(&context, &args).await,
+        Command::Status => look::status(&context).await,
+        Command::Node(args) => node::run(&context, args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "conclave", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => clap_mangen::Man::new(Cli::command())
+            .render(&mut std::io::stdout())
+            .map_err(|e| Failure::failed("io", format!("writing the manual page: {e}"), "try again")),
+    }
+}
+
+impl Context {
+    /// The profile the command is about.
+    pub(crate) fn profile(&self) -> Result<ProfileName, Failure> {
+        Ok(ProfileName::new(&self.global.profile)?)
+    }
+
+    /// The network the caller named, or the data directory's own.
+    pub(crate) async fn network(&self) -> Result<Option<NetworkFile>, Failure> {
+        network::named(self.global.network.as_deref(), &self.data_dir, self.output).await
+    }
+
+    /// Opens the profile: as its owner, or through its owner.
+    pub(crate) async fn open(&self, online: bool) -> Result<Session, Failure> {
+        let profile = self.profile()?;
+        let options = ClientOptions { network: self.network().await?, online, ..ClientOptions::default() };
+        let mut passphrase = secrets::passphrase(&self.global)?;
+        loop {
+            let opened = {
+                let unlock = unlock(passphrase.as_ref());
+                Session::open(&self.data_dir, &profile, &unlock, &options).await
+            };
+            match opened {
+                Ok(session) => return Ok(session),
+                Err(Error::Profile(OpenError::PassphraseNeeded { .. })) if passphrase.is_none() => {
+                    let asked = secrets::prompt(&format!("Passphrase of the profile {profile}: "))?;
+                    let Some(asked) = asked else {
+                        return Err(OpenError::PassphraseNeeded { name: profile.to_string() }.into());
+                    };
+                    passphrase = Some(asked);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+pub(crate) fn unlock(passphrase: Option<&Zeroizing<String>>) -> Unlock<'_> {
+    passphrase.map_or(Unlock::KeyFile, |passphrase| Unlock::Passphrase(passphrase))
+}
+
+fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(given) = &global.data_dir {
+        // Relative paths would mean something else to the nodes, which are started elsewhere.
+        return std::path::absolute(given).map_err(|e| Failure::io("finding", given, &e));
+    }
+    directories::ProjectDirs::from("", "", "conclave").map(|dirs| dirs.data_dir().to_owned()).ok_or_else(|| {
+        Failure::usage(
+            "no_data_dir",
+            "this user has no home directory to keep data in",
+            "name a folder with --data-dir DIR",
+        )
+    })
+}
+
+/// Waits until the user or the system asks the program to stop.
+pub(crate) async fn stop_asked() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        else {
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Seconds of an option as a duration.
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

@@ -1,0 +1,81 @@
+//! Secrets come from a prompt, the environment or a file, never from an argument: other users can read those.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::args::Global;
+use crate::failure::Failure;
+
+const PASSPHRASE_VARIABLE: &str = "CONCLAVE_PASSPHRASE";
+const PHRASE_VARIABLE: &str = "CONCLAVE_PHRASE";
+
+/// No secret is longer; a larger file is a mistake.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// The passphrase given for the profile, if one was.
+pub(crate) fn passphrase(global: &Global) -> Result<Option<Zeroizing<String>>, Failure> {
+    if let Some(path) = &global.passphrase_file {
+        return read(path, "passphrase").map(Some);
+    }
+    Ok(from_environment(PASSPHRASE_VARIABLE))
+}
+
+/// The recovery phrase: from `file`, the environment, or a prompt.
+pub(crate) fn recovery_phrase(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    if let Some(path) = file {
+        return read(path, "recovery phrase");
+    }
+    if let Some(phrase) = from_environment(PHRASE_VARIABLE) {
+        return Ok(phrase);
+    }
+    match prompt("Recovery phrase (13 words): ")? {
+        Some(phrase) => Ok(phrase),
+        None => Err(Failure::usage(
+            "no_phrase",
+            "there is no recovery phrase to restore from",
+            format!("put it in a file and use --phrase-file FILE, or set {PHRASE_VARIABLE}"),
+        )),
+    }
+}
+
+/// Asks on the terminal without showing what is typed; `None` without a terminal.
+pub(crate) fn prompt(question: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let answer = rpassword::prompt_password(question).map_err(|e| terminal(&e))?;
+    Ok(Some(Zeroizing::new(answer)))
+}
+
+/// Asks a yes-or-no question on the terminal; `None` without one.
+pub(crate) fn confirm(question: &str) -> Result<Option<bool>, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| terminal(&e))?;
+    Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
+}
+
+fn terminal(error: &std::io::Error) -> Failure {
+    Failure::failed("terminal", format!("reading from the terminal: {error}"), "give the secret in a file instead")
+}
+
+fn from_environment(variable: &str) -> Option<Zeroizing<String>> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty()).map(Zeroizing::new)
+}
+
+/// A secret in a file, without the line break at its end; `-` is standard input.
+fn read(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_SECRET_BYTES).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET_BYTES).read_to_string(&mut text))
+    }
+    .map_err(|e| Failure::io(&format!("reading the {what} from"), path, &e))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}

@@ -1,0 +1,378 @@
+//! The owner of a profile: receives, sends, keeps, and tells what happens.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use conclave_crypto::{Account, AccountId};
+use conclave_onion::PathConfig;
+use conclave_proto::network::NetworkFile;
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, MAX_TEXT_CHARS};
+use crate::network::{Network, NetworkError};
+use crate::profile::OwnedProfile;
+use crate::store::{ChatRow, ClientStore, Copy, MessageRow, OutgoingMessage};
+use crate::types::{
+    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, StateChange, Status,
+};
+use crate::{outbox, receive};
+
+/// Events that a slow listener may be behind. It then learns that it missed some and reads the database.
+const EVENT_QUEUE: usize = 1_024;
+/// How long the first message of a run waits for the network's time to be learnt.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(4);
+/// How long tasks may take to end.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How a client is started.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// The network to use; the profile's own if absent. Another than the profile's is refused.
+    pub network: Option<NetworkFile>,
+    /// Where the machine's time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How paths are made. Fewer hops than three give away what onion routing hides.
+    pub paths: PathConfig,
+    /// Receive and send in the background. Off for commands that only look at what is here.
+    pub online: bool,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self { network: None, clock: Arc::new(SystemClock), paths: PathConfig::default(), online: true }
+    }
+}
+
+impl std::fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let network = self.network.as_ref().map(|network| &network.network_id);
+        f.debug_struct("ClientOptions")
+            .field("network", &network)
+            .field("paths", &self.paths)
+            .field("online", &self.online)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the parts of a client share.
+pub(crate) struct Shared {
+    pub(crate) account: Account,
+    pub(crate) name: String,
+    pub(crate) store: ClientStore,
+    pub(crate) network: Network,
+    pub(crate) events: broadcast::Sender<Event>,
+    /// Something may be due.
+    pub(crate) outbox_changed: Notify,
+    /// An attempt ended, well or not.
+    pub(crate) attempts: Notify,
+    pub(crate) receiving: tokio::sync::Mutex<()>,
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(crate) fn tell_message(&self, row: &MessageRow) {
+        let _ = self.events.send(Event::Message(message(row)));
+    }
+
+    pub(crate) fn tell_state(&self, row: &MessageRow) {
+        let Some(state) = row.state else { return };
+        let _ = self.events.send(Event::State(StateChange {
+            id: row.id.clone(),
+            chat: row.chat.to_hex(),
+            state,
+            signed: row.signed,
+            swarm: row.swarm,
+            reason: row.reason.clone(),
+        }));
+    }
+}
+
+/// A running client. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    profile: String,
+    /// Keeps the profile owned until the last handle goes.
+    _owned: Arc<OwnedProfile>,
+    tasks: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>,
+}
+
+impl Client {
+    /// Starts receiving and sending for a profile.
+    ///
+    /// # Errors
+    /// If the profile belongs to another network than the one named, or to none and none is named.
+    pub fn start(profile: OwnedProfile, options: ClientOptions) -> Result<Self, Error> {
+        if let Some(network) = &options.network {
+            profile.check_network(network)?;
+        }
+        let file = profile.network()?.ok_or(NetworkError::NoNetwork)?;
+        let store = profile.store().clone();
+        let stored = store.account()?;
+        let guards = profile.profile().data_dir().guards_file(&file.network_id);
+        let network = Network::new(file, store.clone(), guards, options.paths, options.clock);
+        let shared = Arc::new(Shared {
+            account: Account::from_phrase(&stored.phrase),
+            name: stored.name.clone(),
+            store,
+            network,
+            events: broadcast::channel(EVENT_QUEUE).0,
+            outbox_changed: Notify::new(),
+            attempts: Notify::new(),
+            receiving: tokio::sync::Mutex::default(),
+            stopping: watch::channel(false).0,
+        });
+        let mut tasks = Vec::new();
+        if options.online {
+            tasks.push(tokio::spawn(outbox::run(Arc::clone(&shared))));
+            tasks.push(tokio::spawn(receive::run(Arc::clone(&shared))));
+        }
+        Ok(Self {
+            shared,
+            profile: profile.profile().name().to_string(),
+            _owned: Arc::new(profile),
+            tasks: Arc::new(Mutex::new(tasks)),
+        })
+    }
+
+    /// Who this is.
+    pub fn account(&self) -> AccountInfo {
+        AccountInfo {
+            account_id: self.shared.account.id().to_hex(),
+            name: self.shared.name.clone(),
+            profile: self.profile.clone(),
+            network_id: Some(self.shared.network.file().network_id.clone()),
+        }
+    }
+
+    /// The network the profile is in.
+    pub fn network_file(&self) -> &NetworkFile {
+        self.shared.network.file()
+    }
+
+    /// Whom a text names: an account id, the name of a contact one has written to, or `me`.
+    ///
+    /// # Errors
+    /// [`Error::Recipient`] says what is wrong and offers what there is.
+    pub async fn resolve(&self, text: &str) -> Result<AccountId, Error> {
+        if text == "me" {
+            return Ok(*self.shared.account.id());
+        }
+        let store = self.shared.store.clone();
+        let text = text.to_owned();
+        tokio::task::spawn_blocking(move || store.resolve_recipient(&text))
+            .await
+            .map_err(|e| crate::store::StoreError::Bug(e.to_string()))?
+            .map_err(Error::from)
+    }
+
+    /// Queues a text for somebody. When this returns the message is durable on this machine; it is sent in the
+    /// background until a majority of the recipient's swarm has it.
+    ///
+    /// # Errors
+    /// [`Error::TextTooLong`], [`Error::TextEmpty`], or what the database says; nothing is queued then.
+    pub async fn send_text(&self, to: &AccountId, text: &str) -> Result<Message, Error> {
+        let chars = text.chars().count();
+        if chars > MAX_TEXT_CHARS {
+            return Err(Error::TextTooLong { chars });
+        }
+        if text.trim().is_empty() {
+            return Err(Error::TextEmpty);
+        }
+        if !self.shared.network.knows_time() {
+            // The sent time is fixed for ever when the message is queued: better learn the network's first, if it is there.
+            let _ = tokio::time::timeout(CLOCK_PATIENCE, self.shared.network.learn_time()).await;
+        }
+        let now = self.shared.network.now();
+        let outgoing = OutgoingMessage { chat: *to, text: text.to_owned() };
+        let row = self.shared.store.run(move |store| store.enqueue(&outgoing, now)).await?;
+        self.shared.outbox_changed.notify_one();
+        self.shared.tell_message(&row);
+        Ok(message(&row))
+    }
+
+    /// How far a sent message has come.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMessage`].
+    pub async fn sent_state(&self, id: &MessageId) -> Result<SentState, Error> {
+        let wanted = id.clone();
+        let row = self.shared.store.run(move |store| store.message(&wanted)).await?;
+        let unknown = || Error::UnknownMessage(id.clone());
+        let row = row.ok_or_else(unknown)?;
+        Ok(SentState {
+            id: row.id.clone(),
+            chat: row.chat.to_hex(),
+            state: row.state.ok_or_else(unknown)?,
+            signed: row.signed,
+            swarm: row.swarm,
+            reason: row.reason.clone(),
+        })
+    }
+
+    /// Waits until a sent message has come as far as `state`, has failed, or the time is over; says how far it is then.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMessage`].
+    pub async fn wait_for(
+        &self,
+        id: &MessageId,
+        state: MessageState,
+        timeout: Duration,
+    ) -> Result<SentState, Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            // Registered before looking, so that nothing that happens in between is missed.
+            let attempt = self.shared.attempts.notified();
+            tokio::pin!(attempt);
+            attempt.as_mut().enable();
+            let now = self.sent_state(id).await?;
+            if now.state >= state || now.state == MessageState::Failed {
+                return Ok(now);
+            }
+            if tokio::time::timeout_at(deadline, attempt).await.is_err() {
+                return self.sent_state(id).await;
+            }
+        }
+    }
+
+    /// Takes a queued message back, if no member of the swarm has signed for it yet. Says how far it is.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMessage`].
+    pub async fn take_back(&self, id: &MessageId) -> Result<SentState, Error> {
+        let wanted = id.clone();
+        let row = self
+            .shared
+            .store
+            .run(move |store| store.mark_failed(&wanted, Copy::Recipient, "taken back by its sender"))
+            .await?;
+        self.shared.tell_state(&row);
+        self.sent_state(id).await
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Asks every member of the own swarm for what is new.
+    ///
+    /// # Errors
+    /// If the network cannot be reached, or the database fails.
+    pub async fn fetch(&self) -> Result<FetchReport, Error> {
+        receive::round(&self.shared, true).await
+    }
+
+    /// All conversations, newest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn chats(&self) -> Result<Vec<ChatSummary>, Error> {
+        let chats = self.shared.store.run(|store| store.chats(crate::store::MAX_PAGE)).await?;
+        Ok(chats.into_iter().map(summary).collect())
+    }
+
+    /// The newest messages of a conversation, oldest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn history(&self, chat: &AccountId, limit: usize) -> Result<Vec<Message>, Error> {
+        let chat = *chat;
+        let rows = self.shared.store.run(move |store| store.history(&chat, limit, None)).await?;
+        Ok(rows.iter().map(message).collect())
+    }
+
+    /// Messages that no `listen` has printed yet, in the order they came.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn unprinted(&self, limit: usize) -> Result<Vec<Message>, Error> {
+        let rows = self.shared.store.run(move |store| store.unprinted(limit)).await?;
+        Ok(rows.iter().map(message).collect())
+    }
+
+    /// Notes that a `listen` has printed these.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn mark_printed(&self, ids: Vec<MessageId>) -> Result<(), Error> {
+        Ok(self.shared.store.run(move |store| store.mark_printed(&ids)).await?)
+    }
+
+    /// How the profile stands with its network.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let queued = self.shared.store.run(|store| store.queued_count()).await?;
+        let network = &self.shared.network;
+        let nodes = network.known_directory().map_or(0, |directory| directory.nodes().len());
+        let (guard, paths) = network.paths_in_use();
+        let (last_contact, trouble) = network.contact();
+        Ok(Status {
+            network_id: Some(network.file().network_id.clone()),
+            nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
+            guard: guard.map(|key| key.to_hex()),
+            paths: paths.iter().map(|path| path.iter().map(|key| key.to_hex()).collect()).collect(),
+            clock_offset_ms: network.clock_offset(),
+            queued,
+            last_contact: last_contact.map(|at| at.as_millis()),
+            trouble,
+        })
+    }
+
+    /// Makes somebody a contact under a name of ours, as if one had written to them already.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn introduce(&self, id: &AccountId, nickname: &str) -> Result<(), Error> {
+        let (id, nickname) = (*id, nickname.to_owned());
+        Ok(self.shared.store.run(move |store| store.introduce(&id, &nickname)).await?)
+    }
+
+    /// Stops receiving and sending. Bounded; what is queued stays queued.
+    pub async fn shutdown(&self) {
+        self.shared.stopping.send_replace(true);
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for mut task in tasks {
+            if tokio::time::timeout(STOP_WITHIN, &mut task).await.is_err() {
+                task.abort();
+                let _ = task.await;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.profile)
+    }
+}
+
+/// A message as faces and scripts get it.
+pub(crate) fn message(row: &MessageRow) -> Message {
+    Message {
+        id: row.id.clone(),
+        chat: row.chat.to_hex(),
+        from: row.author.to_hex(),
+        text: row.text.clone(),
+        sent_at: row.sent_at.as_millis(),
+        attachments: Vec::new(),
+        request: row.request,
+        state: row.state,
+        from_name: row.author_name.clone(),
+    }
+}
+
+fn summary(row: ChatRow) -> ChatSummary {
+    ChatSummary {
+        chat: row.id.to_hex(),
+        name: row.name,
+        request: row.request,
+        last: row.last.as_ref().map(message),
+        messages: row.messages,
+    }
+}

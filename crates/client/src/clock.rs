@@ -1,0 +1,138 @@
+//! Network time: what the service nodes' clocks say, learnt from their answers.
+//!
+//! Every timestamp this client sends or signs is network time; the machine's clock is only what it
+//! is measured against. One node's word moves nothing far: the median of several counts.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use conclave_crypto::Ed25519Public;
+use conclave_proto::Timestamp;
+
+/// Measurements that are kept; the median of them is the offset.
+const SAMPLES: usize = 9;
+/// A round trip longer than this says too little about the clock at its other end.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(5);
+
+/// Where the machine's time comes from.
+pub trait Clock: Send + Sync {
+    /// Now, as this machine believes.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The offset between the network's time and the machine's.
+#[derive(Debug, Default)]
+pub struct Offset {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// From an earlier run; holds until something is measured.
+    remembered: i64,
+    /// One for each node that was asked, newest last.
+    samples: VecDeque<(Ed25519Public, i64)>,
+}
+
+impl Offset {
+    /// Starting from what an earlier run knew, in milliseconds.
+    pub fn remembering(millis: i64) -> Self {
+        Self { state: Mutex::new(State { remembered: millis, samples: VecDeque::new() }) }
+    }
+
+    /// Network time minus machine time, in milliseconds.
+    pub fn millis(&self) -> i64 {
+        let state = self.lock();
+        let mut sorted: Vec<i64> = state.samples.iter().map(|(_, offset)| *offset).collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or(state.remembered)
+    }
+
+    /// Whether anything has been measured in this run.
+    pub fn is_measured(&self) -> bool {
+        !self.lock().samples.is_empty()
+    }
+
+    /// Learns that `node` said it was `theirs` in answer to a request sent at `sent` that came back at `received`, both
+    /// by the machine's clock.
+    pub fn learn(&self, node: Ed25519Public, theirs: Timestamp, sent: Timestamp, received: Timestamp) {
+        let round_trip = received.since(sent);
+        if round_trip > MAX_ROUND_TRIP || received < sent {
+            return;
+        }
+        let middle = sent.plus(round_trip / 2);
+        let offset = i128::from(theirs.0) - i128::from(middle.0);
+        let Ok(offset) = i64::try_from(offset) else { return };
+        let mut state = self.lock();
+        // A node has one vote, however often it answers.
+        state.samples.retain(|(known, _)| *known != node);
+        state.samples.push_back((node, offset));
+        if state.samples.len() > SAMPLES {
+            state.samples.pop_front();
+        }
+    }
+
+    /// Forgets what was measured, because it turned out to be wrong.
+    pub fn distrust(&self) {
+        let millis = self.millis();
+        let mut state = self.lock();
+        state.remembered = millis;
+        state.samples.clear();
+    }
+
+    /// Machine time as network time.
+    pub fn apply(&self, machine: Timestamp) -> Timestamp {
+        Timestamp(machine.0.saturating_add_signed(self.millis()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(number: u8) -> Ed25519Public {
+        conclave_crypto::Ed25519Secret::from_seed(&[number; 32]).public()
+    }
+
+    #[test]
+    fn the_median_of_the_nodes_counts_and_each_has_one_vote() {
+        let offset = Offset::remembering(-7);
+        assert_eq!((offset.millis(), offset.is_measured()), (-7, false));
+        let learn = |number, theirs| {
+            offset.learn(node(number), Timestamp(theirs), Timestamp(1_000_000), Timestamp(1_000_200));
+        };
+        learn(1, 1_120_100);
+        assert_eq!(offset.millis(), 120_000, "half the round trip is taken off");
+        learn(2, 1_120_110);
+        // A liar with many answers is still one.
+        for _ in 0..20 {
+            learn(3, 9_000_000);
+        }
+        assert_eq!(offset.millis(), 120_010);
+        assert_eq!(offset.apply(Timestamp(1_000_000)), Timestamp(1_120_010));
+    }
+
+    #[test]
+    fn slow_answers_say_nothing() {
+        let offset = Offset::default();
+        offset.learn(node(1), Timestamp(500_000), Timestamp(0), Timestamp(10_000));
+        offset.learn(node(1), Timestamp(500_000), Timestamp(10), Timestamp(0));
+        assert!(!offset.is_measured());
+    }
+}

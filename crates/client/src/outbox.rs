@@ -1,0 +1,256 @@
+//! Sending what waits in the outbox: to a majority of each copy's swarm, again and again until it
+//! is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_crypto::{Account, AccountId};
+use conclave_proto::rpc::answers::{SwarmAnswer, read_batch_answer};
+use conclave_proto::rpc::{Lifetime, Request, Store};
+use conclave_proto::{MessageHash, Namespace, SnodeRecord};
+use rand_core::{OsRng, RngCore as _};
+use serde_json::Value;
+
+use crate::client::Shared;
+use crate::network::{Network, NetworkError, shuffle};
+use crate::store::{Copy, DueCopy, StoreError};
+use crate::wire::{self, Outgoing};
+
+/// How long swarms keep a message. (client-messages 5.2)
+const MESSAGE_TTL: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// Members tried in one attempt. (client-messages 5.3)
+const MEMBERS_PER_ATTEMPT: usize = 3;
+/// Copies sent at once.
+const AT_ONCE: usize = 8;
+/// Pauses between attempts: this, doubled each time, at most the other.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long to wait after `attempts` failed ones: doubling, with up to a quarter more at random, so that many clients do
+/// not come back at once.
+fn pause_after(attempts: u32, random: u32) -> Duration {
+    let base = FIRST_PAUSE.saturating_mul(1u32.checked_shl(attempts).unwrap_or(u32::MAX)).min(LONGEST_PAUSE);
+    base + base.mul_f64(0.25 * f64::from(random) / f64::from(u32::MAX))
+}
+
+/// Sends what is due, and sleeps until something is. Ends when told to.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut stopping = shared.stopping.subscribe();
+    loop {
+        let now = shared.network.now();
+        let due = shared.store.run(move |store| store.due(now, AT_ONCE)).await;
+        match due {
+            Ok(due) if !due.is_empty() => {
+                let mut sending = tokio::task::JoinSet::new();
+                for copy in due {
+                    let shared = Arc::clone(&shared);
+                    sending.spawn(async move { send(&shared, copy).await });
+                }
+                tokio::select! {
+                    _ = sending.join_all() => {}
+                    _ = stopping.wait_for(|stop| *stop) => return,
+                }
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the outbox could not be read"),
+        }
+        let next = shared.store.run(|store| store.next_due()).await.ok().flatten();
+        let wait = next.map_or(LONGEST_PAUSE, |at| at.since(shared.network.now())).min(LONGEST_PAUSE);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.outbox_changed.notified() => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn send(shared: &Shared, due: DueCopy) {
+    let id = due.message.id.clone();
+    let copy = due.copy;
+    let noted = match deliver(shared, &due).await {
+        Ok(delivered) => note_delivery(shared, &due, delivered).await,
+        Err(Undelivered { reason, last: true }) => {
+            let mark = {
+                let id = id.clone();
+                shared.store.run(move |store| store.mark_failed(&id, copy, &reason)).await
+            };
+            mark.map(Some)
+        }
+        Err(Undelivered { reason, last: false }) => {
+            let next = shared.network.now().plus(pause_after(due.attempts, OsRng.next_u32()));
+            tracing::debug!(%reason, attempts = due.attempts, "a message is not delivered yet");
+            let mark = {
+                let id = id.clone();
+                shared.store.run(move |store| store.record_attempt(&id, copy, &reason, next)).await
+            };
+            mark.map(|()| None)
+        }
+    };
+    match noted {
+        Ok(Some(message)) => shared.tell_state(&message),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(%error, "what became of a message could not be noted; it is sent again");
+            // Not at once, or a full disk would be a busy loop.
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
+    }
+    shared.attempts.notify_waiters();
+}
+
+struct Delivered {
+    signed: u32,
+    swarm: u32,
+    hash: MessageHash,
+    expires_at: conclave_proto::Timestamp,
+}
+
+struct Undelivered {
+    reason: String,
+    /// Trying again is no use.
+    last: bool,
+}
+
+impl Undelivered {
+    fn for_now(reason: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_string(), last: false }
+    }
+}
+
+async fn note_delivery(
+    shared: &Shared,
+    due: &DueCopy,
+    delivered: Delivered,
+) -> Result<Option<crate::store::MessageRow>, StoreError> {
+    let (id, copy) = (due.message.id.clone(), due.copy);
+    let Delivered { signed, swarm, hash, expires_at } = delivered;
+    let retry = shared.network.now().plus(pause_after(due.attempts, OsRng.next_u32()));
+    shared
+        .store
+        .run(move |store| {
+            let changed = store.mark_stored(&id, copy, signed, swarm, hash.as_str(), expires_at)?;
+            if signed.saturating_mul(2) <= swarm {
+                let reason = format!("{signed} of {swarm} members of the swarm have it");
+                store.record_attempt(&id, copy, &reason, retry)?;
+            }
+            Ok(changed)
+        })
+        .await
+}
+
+/// One attempt: to a member of the copy's swarm, and to another one if that fails.
+async fn deliver(shared: &Shared, due: &DueCopy) -> Result<Delivered, Undelivered> {
+    let own = *shared.account.id();
+    let to_self = due.message.chat == own;
+    let recipient = if due.copy == Copy::OwnSync { own } else { due.message.chat };
+    let sync_target = (due.copy == Copy::OwnSync || to_self).then_some(&due.message.chat);
+    let key = recipient
+        .x25519()
+        .map_err(|e| Undelivered { reason: format!("the recipient's account id cannot be used: {e}"), last: true })?;
+    let directory = shared.network.directory().await.map_err(Undelivered::for_now)?;
+    let swarm_id = directory
+        .swarm_of(&recipient)
+        .ok_or_else(|| Undelivered::for_now("the network has no swarms"))?;
+    let swarm: Vec<SnodeRecord> = directory.members(swarm_id).copied().collect();
+
+    let outgoing = Outgoing {
+        text: &due.message.text,
+        name: &shared.name,
+        sent_at: due.message.sent_at,
+        sync_target,
+    };
+    let request = store_request(&shared.account, &recipient, &key, outgoing);
+    let sequence = Request::Sequence(vec![request.clone()]);
+    let mut last_error = Undelivered::for_now("no member of the swarm could be asked");
+    for member in in_order_of_trust(&shared.network, &swarm).into_iter().take(MEMBERS_PER_ATTEMPT) {
+        match ask(&shared.network, &member, &sequence).await {
+            Ok(answer) => match signatures(&request, &answer, &swarm) {
+                0 => last_error = Undelivered::for_now("a member answered without a signature that holds"),
+                signed => {
+                    let Request::Store(store) = &request else { continue };
+                    return Ok(Delivered {
+                        signed,
+                        swarm: u32::try_from(swarm.len()).unwrap_or(u32::MAX),
+                        hash: MessageHash::of(&store.account, store.namespace, &store.data),
+                        expires_at: store.expiry(),
+                    });
+                }
+            },
+            Err(error) => last_error = error,
+        }
+        if last_error.last {
+            break;
+        }
+    }
+    Err(last_error)
+}
+
+fn store_request(
+    account: &Account,
+    recipient: &AccountId,
+    key: &conclave_crypto::X25519Public,
+    outgoing: Outgoing<'_>,
+) -> Request {
+    Request::Store(Store {
+        account: *recipient,
+        namespace: Namespace::DIRECT,
+        timestamp: outgoing.sent_at,
+        lifetime: Lifetime::Ttl(u64::try_from(MESSAGE_TTL.as_millis()).unwrap_or(u64::MAX)),
+        data: wire::seal(account, key, outgoing, &mut OsRng),
+        auth: None,
+        sig_timestamp: None,
+    })
+}
+
+/// The members in a random order, those with a bad record last.
+pub(crate) fn in_order_of_trust(network: &Network, swarm: &[SnodeRecord]) -> Vec<SnodeRecord> {
+    let mut members = swarm.to_vec();
+    shuffle(&mut members);
+    members.sort_by_key(|member| network.is_avoided(&member.ed25519));
+    members
+}
+
+/// How many members' signatures over the stored message hold.
+fn signatures(request: &Request, answer: &Value, swarm: &[SnodeRecord]) -> u32 {
+    let Some(answer) = SwarmAnswer::from_json(request, answer) else { return 0 };
+    u32::try_from(answer.verified(request, swarm).len()).unwrap_or(u32::MAX)
+}
+
+/// The answer to the one request of a sequence.
+async fn ask(network: &Network, member: &SnodeRecord, sequence: &Request) -> Result<Value, Undelivered> {
+    let reply = network.ask(member, sequence).await.map_err(Undelivered::for_now)?;
+    let (status, body) = match read_batch_answer(&reply.body).and_then(|results| results.into_iter().next()) {
+        Some(result) if reply.status == 200 => result,
+        _ => (reply.status, reply.body),
+    };
+    let text = || body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    match status {
+        200 => Ok(body),
+        421 => {
+            // The list says another swarm than the node: one of them is out of date.
+            let _ = network.refresh().await;
+            Err(Undelivered::for_now("the account has moved to another swarm"))
+        }
+        406 | 425 => {
+            network.relearn_time().await;
+            Err(Undelivered::for_now(NetworkError::Clock { offset_ms: network.clock_offset() }))
+        }
+        // The network has said what it thinks of this very request.
+        400 | 403 => Err(Undelivered { reason: format!("refused: {status} {}", text()), last: true }),
+        _ => Err(Undelivered::for_now(format!("a member failed: {status} {}", text()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute_and_differ() {
+        let pauses: Vec<u64> = (0..9).map(|n| pause_after(n, 0).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pause_after(40, 0), LONGEST_PAUSE);
+        assert_eq!(pause_after(6, u32::MAX), Duration::from_secs(75));
+    }
+}

@@ -1,0 +1,189 @@
+//! Receiving: asking members of the account's own swarm what came after their cursor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_crypto::AccountId;
+use conclave_proto::rpc::answers::RetrieveAnswer;
+use conclave_proto::rpc::{Auth, Request, Retrieve, TimedAuth, signing};
+use conclave_proto::{Namespace, SnodeRecord, Timestamp};
+
+use crate::client::Shared;
+use crate::error::Error;
+use crate::network::NetworkError;
+use crate::outbox::in_order_of_trust;
+use crate::store::{ReceivedBatch, ReceivedItem};
+use crate::types::FetchReport;
+use crate::wire;
+
+/// Between two rounds while all is well.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The longest pause after failures. (storage-and-onion 9.1)
+const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
+/// Members asked in a round: one may withhold. (storage-and-onion 9.1)
+const MEMBERS_PER_ROUND: usize = 2;
+/// Every so many rounds all members are asked.
+const SWEEP_EVERY: u32 = 30;
+/// Pages of one member in one round: a full inbox of small messages has some hundred.
+const MAX_PAGES: usize = 1_000;
+
+/// Asks again and again. Ends when told to.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut stopping = shared.stopping.subscribe();
+    let mut failures: u32 = 0;
+    let mut rounds: u32 = 0;
+    loop {
+        let everybody = rounds.is_multiple_of(SWEEP_EVERY);
+        let round = tokio::select! {
+            round = round(&shared, everybody) => round,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        match round {
+            Ok(report) if report.answered > 0 => failures = 0,
+            _ => failures = failures.saturating_add(1),
+        }
+        rounds = rounds.wrapping_add(1);
+        let pause = INTERVAL.saturating_mul(1 << failures.min(4)).min(LONGEST_INTERVAL);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Asks members of the own swarm: all of them, or a few.
+///
+/// # Errors
+/// If there is no node list, or the database fails. Members that do not answer are counted.
+pub(crate) async fn round(shared: &Arc<Shared>, everybody: bool) -> Result<FetchReport, Error> {
+    // Two rounds at once would read the same pages twice.
+    let _one_at_a_time = shared.receiving.lock().await;
+    let account = *shared.account.id();
+    let directory = shared.network.directory().await?;
+    let swarm: Vec<SnodeRecord> = directory
+        .swarm_of(&account)
+        .map(|swarm| directory.members(swarm).copied().collect())
+        .unwrap_or_default();
+    let mut members = in_order_of_trust(&shared.network, &swarm);
+    if !everybody {
+        members.truncate(MEMBERS_PER_ROUND);
+    }
+    let mut asked = tokio::task::JoinSet::new();
+    for member in members {
+        let shared = Arc::clone(shared);
+        asked.spawn(async move { drain(&shared, &member, &account).await });
+    }
+    let mut report =
+        FetchReport { members: u32::try_from(swarm.len()).unwrap_or(u32::MAX), ..FetchReport::default() };
+    let mut failure = None;
+    for result in asked.join_all().await {
+        match result {
+            Ok(new) => {
+                report.answered += 1;
+                report.new_messages += new;
+            }
+            // A member that fails is one thing, the own disk another.
+            Err(Error::Network(error)) => failure = Some(Error::Network(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    match failure {
+        Some(error) if report.answered == 0 => Err(error),
+        _ => Ok(report),
+    }
+}
+
+/// Reads everything a member has after its cursor. Returns how many messages were new.
+async fn drain(shared: &Arc<Shared>, member: &SnodeRecord, account: &AccountId) -> Result<u32, Error> {
+    let mut new = 0;
+    for _ in 0..MAX_PAGES {
+        let page = page(shared, member, account).await?;
+        let more = page.more && !page.messages.is_empty();
+        new += take_in(shared, member, account, page).await?;
+        if !more {
+            break;
+        }
+    }
+    Ok(new)
+}
+
+async fn page(
+    shared: &Shared,
+    member: &SnodeRecord,
+    account: &AccountId,
+) -> Result<RetrieveAnswer, Error> {
+    let (snode, owner) = (member.ed25519, *account);
+    let cursor = shared.store.run(move |store| store.cursor(&snode, &owner, Namespace::DIRECT)).await?;
+    let last_hash = cursor.and_then(|hash| hash.parse().ok());
+    let mut relearnt = false;
+    loop {
+        let timestamp = shared.network.now();
+        let signed = signing::retrieve(Namespace::DIRECT, timestamp);
+        let request = Request::Retrieve(Retrieve {
+            account: *account,
+            namespace: Namespace::DIRECT,
+            last_hash,
+            max_count: None,
+            max_size: Some(-2),
+            auth: Some(TimedAuth { auth: Auth::by_account(shared.account.ed25519(), &signed), timestamp }),
+        });
+        let reply = shared.network.ask(member, &request).await?;
+        match reply.status {
+            200 => {
+                return RetrieveAnswer::from_json(&reply.body)
+                    .ok_or_else(|| NetworkError::Unreadable("no page of messages".to_owned()).into());
+            }
+            406 | 425 if !relearnt => {
+                relearnt = true;
+                shared.network.relearn_time().await;
+            }
+            406 | 425 => {
+                return Err(NetworkError::Clock { offset_ms: shared.network.clock_offset() }.into());
+            }
+            status => {
+                if status == 421 {
+                    let _ = shared.network.refresh().await;
+                }
+                let text = reply.body.as_str().unwrap_or("the body is not text").to_owned();
+                return Err(NetworkError::Refused { status, text }.into());
+            }
+        }
+    }
+}
+
+async fn take_in(
+    shared: &Shared,
+    member: &SnodeRecord,
+    account: &AccountId,
+    page: RetrieveAnswer,
+) -> Result<u32, Error> {
+    let Some(last) = page.messages.last() else { return Ok(0) };
+    let last_hash = Some(last.hash.to_string());
+    let hashes: Vec<String> = page.messages.iter().map(|message| message.hash.to_string()).collect();
+    let unseen: std::collections::BTreeSet<String> =
+        shared.store.run(move |store| store.unseen(&hashes)).await?.into_iter().collect();
+    let mut items = Vec::new();
+    for message in &page.messages {
+        if unseen.contains(message.hash.as_str()) {
+            let content = wire::open(&shared.account, &message.data);
+            items.push(ReceivedItem { hash: message.hash.to_string(), expires_at: message.expiration, content });
+        }
+    }
+    let batch = ReceivedBatch {
+        snode: member.ed25519,
+        account: *account,
+        namespace: Namespace::DIRECT,
+        last_hash,
+        items,
+    };
+    let now: Timestamp = shared.network.now();
+    let received = shared.store.run(move |store| store.insert_received(&batch, now)).await?;
+    if received.undecryptable > 0 {
+        tracing::debug!(count = received.undecryptable, "items that nobody can open");
+    }
+    let new = u32::try_from(received.shown.len()).unwrap_or(u32::MAX);
+    for message in &received.shown {
+        shared.tell_message(message);
+    }
+    Ok(new)
+}

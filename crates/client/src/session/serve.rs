@@ -1,0 +1,188 @@
+//! The owner's side of the local socket: JSON-RPC 2.0, one object a line.
+//!
+//! Only the user who owns the profile gets in: the socket is 0600 in a 0700 directory, and the
+//! system says who is at the other end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::call::{self, Call};
+use crate::client::Client;
+use crate::error::Error;
+use crate::profile::{OpenError, Profile, is_owner_of, make_private};
+use crate::types::Event;
+
+/// The longest line: far above a message of 2,000 characters, far below what would hurt.
+pub(super) const MAX_LINE: usize = 1024 * 1024;
+/// Programs attached at one time.
+const MAX_CONNECTIONS: usize = 64;
+/// Calls of one program that are worked on at once.
+const MAX_CALLS: usize = 32;
+/// Answers and events waiting for one program that does not read.
+const ANSWER_QUEUE: usize = 1_024;
+
+/// The listening socket.
+pub(super) struct Server {
+    accepting: tokio::task::JoinHandle<()>,
+    path: PathBuf,
+}
+
+impl Server {
+    pub(super) async fn start(profile: &Profile, client: Client) -> Result<Self, Error> {
+        profile.prepare_socket_dir()?;
+        let path = profile.socket_path();
+        // Left by an owner that was killed. We hold the lock, so nobody listens there.
+        let _ = std::fs::remove_file(&path);
+        let io = |source| Error::from(OpenError::Io { doing: "listen at", path: path.clone(), source });
+        let listener = UnixListener::bind(&path).map_err(io)?;
+        make_private(&path).map_err(io)?;
+        let accepting = tokio::spawn(accept(listener, path.clone(), client));
+        Ok(Self { accepting, path })
+    }
+
+    /// Takes no further programs and lets go of those that are attached.
+    pub(super) async fn stop(self) {
+        self.accepting.abort();
+        let _ = self.accepting.await;
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn accept(listener: UnixListener, path: PathBuf, client: Client) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // Dropped with this task, which ends the connections too.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                if !is_owner_of(&stream, &path) {
+                    tracing::warn!("a program of another user was turned away from the profile's socket");
+                    continue;
+                }
+                let client = client.clone();
+                connections.spawn(async move {
+                    serve(stream, client).await;
+                    drop(place);
+                });
+            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, client: Client) {
+    let (read, mut write) = stream.into_split();
+    let (answers, mut waiting) = mpsc::channel::<Value>(ANSWER_QUEUE);
+    let writing = async move {
+        while let Some(answer) = waiting.recv().await {
+            let line = format!("{answer}\n");
+            if write.write_all(line.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    };
+    let reading = async move {
+        let mut lines = BufReader::new(read);
+        let running = Arc::new(Semaphore::new(MAX_CALLS));
+        let mut calls = tokio::task::JoinSet::new();
+        loop {
+            let line = match read_line(&mut lines).await {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(problem) => {
+                    let _ = answers.send(failure(&Value::Null, -32700, &problem, Value::Null)).await;
+                    break;
+                }
+            };
+            let Ok(permit) = Arc::clone(&running).acquire_owned().await else { break };
+            let (client, answers) = (client.clone(), answers.clone());
+            calls.spawn(async move {
+                let subscribed = answer_line(&client, &line, &answers).await;
+                drop(permit);
+                if subscribed {
+                    forward_events(&client, &answers).await;
+                }
+            });
+        }
+    };
+    tokio::join!(writing, reading);
+}
+
+/// Answers one line; says whether it asked for events.
+async fn answer_line(client: &Client, line: &[u8], answers: &mpsc::Sender<Value>) -> bool {
+    let Ok(request) = serde_json::from_slice::<Value>(line) else {
+        let _ = answers.send(failure(&Value::Null, -32700, "this is no JSON", Value::Null)).await;
+        return false;
+    };
+    let id = request.get("id").cloned().unwrap_or_default();
+    let call = match serde_json::from_value::<Call>(request) {
+        Ok(call) => call,
+        Err(error) => {
+            let _ = answers.send(failure(&id, -32602, &error.to_string(), Value::Null)).await;
+            return false;
+        }
+    };
+    let subscribes = matches!(call, Call::Subscribe);
+    let answer = match call::answer(client, call).await {
+        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+        Err(error) => {
+            let record = serde_json::to_value(error.record()).unwrap_or_default();
+            failure(&id, -32000, &error.to_string(), record)
+        }
+    };
+    let _ = answers.send(answer).await;
+    subscribes
+}
+
+async fn forward_events(client: &Client, answers: &mpsc::Sender<Value>) {
+    let mut events = client.events();
+    loop {
+        let event: Event = tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => event,
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            },
+            () = answers.closed() => return,
+        };
+        let params = serde_json::to_value(&event).unwrap_or_default();
+        if answers.send(json!({"jsonrpc": "2.0", "method": "event", "params": params})).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn failure(id: &Value, code: i32, message: &str, data: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}})
+}
+
+/// One line without its end; `None` at the end. A line that is too long is an error.
+pub(super) async fn read_line(lines: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>, String> {
+    let mut line = Vec::new();
+    loop {
+        let available = lines.fill_buf().await.map_err(|e| e.to_string())?;
+        if available.is_empty() {
+            return Ok((!line.is_empty()).then_some(line));
+        }
+        let (taken, whole) = match available.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (available.len(), false),
+        };
+        line.extend_from_slice(available.get(..taken).unwrap_or_default());
+        lines.consume(taken);
+        if line.len() > MAX_LINE {
+            return Err(format!("a line has at most {MAX_LINE} bytes"));
+        }
+        if whole {
+            line.pop();
+            return Ok(Some(line));
+        }
+    }
+}
