@@ -66,3 +66,18 @@ impl Persona {
         AccountId::of_account(&self.x25519().public())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_personas_are_mistaken_for_each_other() {
+        let ids: std::collections::BTreeSet<String> = [alice(), bob(), carol(), dave(), eve()]
+            .iter()
+            .map(|p| p.account_id().to_hex()[..10].to_owned())
+            .collect();
+        assert_eq!(ids.len(), 5);
+        assert_eq!(alice().account_id(), alice().account_id());
+    }
+}
