@@ -56,10 +56,10 @@ pub(crate) fn open(account: &Account, data: &[u8]) -> ReceivedContent {
 }
 
 fn try_open(account: &Account, data: &[u8]) -> Option<ReceivedContent> {
-    let envelope = content::unwrap(data)?;
+    let envelope = content::unwrap(data).ok()?;
     let opened = session_protocol::open(account.x25519(), &envelope.content).ok()?;
     let plain = padding::unpad_content(&opened.message);
-    let content = Content::from_bytes(plain)?;
+    let content = Content::from_bytes(plain).ok()?;
     // Present and different: somebody replays a sealed content under another time (client-messages 0, rule 1).
     if content.sig_timestamp.is_some_and(|signed| signed != envelope.timestamp.0) {
         return None;

@@ -106,7 +106,9 @@ impl Subscription {
             dict.int("d", 1u64);
         }
         let mut spaces = ListWriter::new();
-        self.namespaces.iter().for_each(|space| drop(spaces.int(i64::from(space.0))));
+        for space in &self.namespaces {
+            spaces.int(i64::from(space.0));
+        }
         dict.list("n", spaces).bytes("s", self.signature.as_bytes()).int("t", self.signed_at);
         dict
     }
@@ -224,7 +226,9 @@ pub fn reply(result: Result<(), MonitorError>) -> DictWriter {
 /// The answer to a list of subscriptions.
 pub fn replies(results: impl IntoIterator<Item = Result<(), MonitorError>>) -> Vec<u8> {
     let mut list = ListWriter::new();
-    results.into_iter().for_each(|result| drop(list.dict(reply(result))));
+    for result in results {
+        list.dict(reply(result));
+    }
     list.finish()
 }
 
