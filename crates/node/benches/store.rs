@@ -2,7 +2,7 @@
 //! and `fdatasync` of as many bytes, in the same run and on the same file system.
 //!
 //! `TMPDIR` says which disk; on a memory file system the figures mean nothing.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
