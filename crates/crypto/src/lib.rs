@@ -10,15 +10,28 @@
 
 pub mod account;
 mod aead;
+pub mod attachment;
+pub mod blinded_message;
+pub mod blinding;
+mod bt;
 pub mod channel;
+pub mod compression;
+pub mod config_encryption;
+pub mod group;
 pub mod hash;
 mod id;
 mod keys;
 pub mod message_hash;
+pub mod multi_encrypt;
+pub mod ons;
 pub mod padding;
 pub mod password;
+pub mod pro;
+pub mod push;
 pub mod recovery_phrase;
+mod scalar;
 pub mod session_protocol;
+pub mod xed25519;
 
 pub use account::Account;
 pub use aead::OpenError;
