@@ -185,11 +185,11 @@ fn namespaces(mut list: ListReader<'_>) -> Result<Vec<Namespace>, MonitorError> 
 
 /// A request: one subscription, or a list of them, each read for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MonitorRequest {
-    /// A dictionary, answered by one.
-    One(Result<Subscription, MonitorError>),
-    /// A list of dictionaries, answered by a list.
-    Many(Vec<Result<Subscription, MonitorError>>),
+pub struct MonitorRequest {
+    /// Whether they came as a list, and are answered by one.
+    pub many: bool,
+    /// The subscriptions, or what is wrong with them.
+    pub subscriptions: Vec<Result<Subscription, MonitorError>>,
 }
 
 impl MonitorRequest {
@@ -199,17 +199,17 @@ impl MonitorRequest {
     /// If it is neither a dictionary nor a list of at most [`MAX_SUBSCRIPTIONS`].
     pub fn decode(bytes: &[u8]) -> Result<Self, MonitorError> {
         if bytes.starts_with(b"d") {
-            return Ok(Self::One(Subscription::decode(bytes)));
+            return Ok(Self { many: false, subscriptions: vec![Subscription::decode(bytes)] });
         }
         let mut list = ListReader::new(bytes).map_err(|_| MonitorError::Arguments)?;
-        let mut out = Vec::new();
+        let mut subscriptions = Vec::new();
         while let Some(raw) = list.next_raw().map_err(|_| MonitorError::Arguments)? {
-            if out.len() >= MAX_SUBSCRIPTIONS {
+            if subscriptions.len() >= MAX_SUBSCRIPTIONS {
                 return Err(MonitorError::Arguments);
             }
-            out.push(Subscription::decode(raw));
+            subscriptions.push(Subscription::decode(raw));
         }
-        Ok(Self::Many(out))
+        Ok(Self { many: true, subscriptions })
     }
 }
 

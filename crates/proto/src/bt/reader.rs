@@ -3,6 +3,9 @@
 use super::scan::{Cursor, Token};
 use super::{BtError, Int, Value};
 
+/// A key, or the bytes before a signature; and what belongs to it.
+type Pair<'a, T> = (&'a [u8], T);
+
 /// Reads a dictionary forward. Ask for keys in ascending order: asking moves past every smaller
 /// key, and a key that stands behind a greater one is not found.
 #[derive(Clone, Debug)]
@@ -31,7 +34,7 @@ impl<'a> DictReader<'a> {
     ///
     /// # Errors
     /// Not after [`Self::new`] succeeded.
-    pub fn next_raw(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, BtError> {
+    pub fn next_raw(&mut self) -> Result<Option<Pair<'a, &'a [u8]>>, BtError> {
         let Some((key, behind)) = self.key()? else { return Ok(None) };
         self.cursor = behind;
         Ok(Some((key, self.cursor.skip_value()?)))
@@ -125,7 +128,7 @@ impl<'a> DictReader<'a> {
     ///
     /// # Errors
     /// If something else than 64 bytes stands there, or anything follows.
-    pub fn take_signed(&mut self, key: impl AsRef<[u8]>) -> Result<Option<(&'a [u8], [u8; 64])>, BtError> {
+    pub fn take_signed(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Pair<'a, [u8; 64]>>, BtError> {
         if !self.seek(key.as_ref())? {
             return Ok(None);
         }
@@ -160,7 +163,7 @@ impl<'a> DictReader<'a> {
         Ok(false)
     }
 
-    fn key(&self) -> Result<Option<(&'a [u8], Cursor<'a>)>, BtError> {
+    fn key(&self) -> Result<Option<Pair<'a, Cursor<'a>>>, BtError> {
         let mut cursor = self.cursor;
         match cursor.token()? {
             Token::Bytes(key) => Ok(Some((key, cursor))),

@@ -28,6 +28,9 @@ pub fn check_new_swarm_id(value: &Value) -> Result<(), String> {
     }
     for case in value["cases"].as_array().ok_or("no cases")? {
         let existing: Vec<SwarmId> = numbers(&case["existing"])?.into_iter().map(SwarmId).collect();
+        if !existing.is_sorted() {
+            return Err("the ids are not sorted".into());
+        }
         let new = new_swarm_id(&existing);
         if new.0 != number(&case["new"])? {
             return Err(format!("{case}: got {new:?}"));
