@@ -89,9 +89,7 @@ impl Outcome {
                 .map_or(Self::Unexplained(status), Self::NodeNotFound),
             503 => match named(text, "Snode not ready: ") {
                 Some(node) => Self::NodeNotReady(node),
-                None if text.starts_with("Service node is not ready")
-                    || text.starts_with("Server busy") =>
-                {
+                None if text.starts_with("Service node is not ready") || text.starts_with("Server busy") => {
                     Self::GuardBusy
                 }
                 None => Self::Unexplained(status),

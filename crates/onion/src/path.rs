@@ -458,9 +458,11 @@ impl PathManager {
         self.detours.retain(|kept| {
             now.since(kept.made_at) < rotate_after
                 && !self.guards.is_set_aside(&kept.path.guard().ed25519, now)
-                && kept.path.hops.iter().all(|hop| {
-                    self.nodes.contains_key(&hop.ed25519) && !self.health.is_removed(&hop.ed25519)
-                })
+                && kept
+                    .path
+                    .hops
+                    .iter()
+                    .all(|hop| self.nodes.contains_key(&hop.ed25519) && !self.health.is_removed(&hop.ed25519))
         });
         for guard in &wanted {
             let old = self.paths.iter().position(|kept| kept.path.guard().ed25519 == *guard);

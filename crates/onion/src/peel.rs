@@ -2,18 +2,22 @@
 //! (storage-and-onion 6.4, 6.6, 6.7).
 //!
 //! Decides and says; passing on, answering and dialling servers is the node's. Every error has the
-//! status and the words that clients match.
+//! status and the words that clients match. Peeling is a node's busiest work: next to X25519 and
+//! the cipher it costs one copy of the layer and the reading of a line of JSON.
 
 use conclave_crypto::channel::{ChannelKeys, EncType};
 use conclave_crypto::{CryptoRngCore, Ed25519Public, X25519Pair, X25519Public};
-use conclave_proto::combined;
 use conclave_proto::peer::MAX_HOPS;
+use conclave_proto::{base64, combined};
 use serde_json::{Map, Value};
 
 /// The port of a server destination that names none.
 const DEFAULT_PORT: u16 = 443;
 /// The scheme of a server destination that names none.
 const DEFAULT_PROTOCOL: &str = "https";
+
+/// The longest name of a host (RFC 1035 section 2.3.4).
+const MAX_HOST: usize = 253;
 
 /// A sealed layer and what is needed to open it.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,13 +53,42 @@ pub enum PeelError {
     /// More hops than allowed.
     #[error("onion request max path length exceeded")]
     TooManyHops,
+    /// The next node is named by 32 bytes that are no node's key, so nobody can know it.
+    #[error("Next node not found: {}", hex::encode(.0))]
+    NoSuchNode([u8; 32]),
 }
 
 impl PeelError {
     /// The status it is told with.
     pub const fn status(&self) -> u16 {
-        400
+        match self {
+            Self::NoSuchNode(_) => 502,
+            _ => 400,
+        }
     }
+}
+
+/// What the JSON of a layer says to do with its blob (storage-and-onion 6.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// It is a storage request for this node.
+    Final {
+        /// Embed a structured result in the reply, instead of its JSON text.
+        json: bool,
+        /// Encode the sealed reply in base64.
+        base64: bool,
+    },
+    /// Pass the whole plaintext on to a server.
+    Server(ServerTarget),
+    /// Pass it on to another node.
+    Snode {
+        /// The next node's Ed25519 key, unchecked: it is only looked up.
+        destination: [u8; 32],
+        /// The client's key for the next layer.
+        ephemeral_key: X25519Public,
+        /// The cipher of the next layer.
+        enc_type: EncType,
+    },
 }
 
 /// What a layer turned out to ask for.
@@ -95,7 +128,7 @@ pub enum Peeled {
     },
 }
 
-/// A server destination, with a target that is allowed.
+/// A server destination. [`Self::is_allowed`] before dialling it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTarget {
     /// Its name or address, as the client wrote it.
@@ -108,6 +141,16 @@ pub struct ServerTarget {
     pub target: String,
 }
 
+impl ServerTarget {
+    /// Whether nodes pass requests on to this path, and the host is one: text that could end a
+    /// header line or begin another part of a URL is none.
+    pub fn is_allowed(&self) -> bool {
+        let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        let fits = !self.host.is_empty() && self.host.len() <= MAX_HOST;
+        fits && self.host.chars().all(is_host) && is_allowed_target(&self.target)
+    }
+}
+
 /// Reads what a guard gets: a combined payload whose JSON names the key and the cipher. Gives the
 /// layer and the hop number the client starts from.
 ///
@@ -116,7 +159,7 @@ pub struct ServerTarget {
 pub fn parse_guard_body(body: &[u8]) -> Result<(Layer, u64), PeelError> {
     let wrong = |what: &str| PeelError::GuardBody(what.to_owned());
     let combined = combined::decode(body).map_err(|e| PeelError::GuardBody(e.to_string()))?;
-    let layer = layer(&combined.control, combined.body).map_err(wrong)?;
+    let (ephemeral_key, enc_type) = layer_key(&combined.control).map_err(wrong)?;
     let hop_no = match combined.control.get("hop_no") {
         None | Some(Value::Null) => 0,
         Some(hop_no) => hop_no.as_u64().ok_or_else(|| wrong("hop_no is no number"))?,
@@ -124,78 +167,53 @@ pub fn parse_guard_body(body: &[u8]) -> Result<(Layer, u64), PeelError> {
     if hop_no > MAX_HOPS {
         return Err(PeelError::TooManyHops);
     }
-    Ok((layer, hop_no))
+    Ok((Layer { data: combined.body.to_vec(), enc_type, ephemeral_key }, hop_no))
 }
 
 /// Opens a layer and reads what it asks for, in the order of section 6.4.
 ///
 /// # Errors
-/// [`PeelError::Ciphertext`]. Whatever is wrong inside is told sealed: [`Peeled::Refused`].
+/// [`PeelError::Ciphertext`], [`PeelError::NoSuchNode`]. Whatever else is wrong inside is told
+/// sealed: [`Peeled::Refused`].
 pub fn peel(own: &X25519Pair, layer: &Layer) -> Result<Peeled, PeelError> {
-    let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
-    let plaintext = keys.open(&layer.data).map_err(|_| PeelError::Ciphertext)?;
-    Ok(dispatch(plaintext, keys))
+    let (plaintext, keys) = open(own, layer)?;
+    dispatch(plaintext, keys)
 }
 
-/// Reads the plaintext of a layer. `keys` are those it was opened with.
-pub fn dispatch(plaintext: Vec<u8>, keys: ChannelKeys) -> Peeled {
-    let reply = ReplySealer { keys, json: false, base64: true };
-    let refused = |text, reply| Peeled::Refused { status: 400, text, reply };
-    let Ok(combined) = combined::decode(&plaintext) else { return refused("Invalid json", reply) };
-    let control = &combined.control;
+/// Opens a request posted to a server: gives its payload, and what seals the reply (with
+/// [`ReplySealer::seal_raw`]).
+///
+/// # Errors
+/// [`PeelError::GuardBody`], [`PeelError::Ciphertext`]: answer 400.
+pub fn open_at_server(own: &X25519Pair, body: &[u8]) -> Result<(Vec<u8>, ReplySealer), PeelError> {
+    let (layer, _) = parse_guard_body(body)?;
+    let (payload, keys) = open(own, &layer)?;
+    Ok((payload, ReplySealer { keys, json: false, base64: false }))
+}
+
+/// What the JSON of a layer says to do.
+///
+/// # Errors
+/// The text of the sealed refusal: the JSON lacks something, or says what cannot be.
+pub fn routing(control: &Map<String, Value>) -> Result<Routing, &'static str> {
+    const INVALID: &str = "Invalid json";
     if control.contains_key("headers") {
         let flag = |name: &str, default| control.get(name).and_then(Value::as_bool).unwrap_or(default);
-        let reply = ReplySealer { json: flag("json", false), base64: flag("base64", true), ..reply };
-        return Peeled::Final { body: combined.body.to_vec(), reply };
+        return Ok(Routing::Final { json: flag("json", false), base64: flag("base64", true) });
     }
     if control.contains_key("host") {
-        return match server(control) {
-            Ok(Some(server)) => Peeled::Proxy { server, plaintext, reply },
-            Ok(None) => refused("Invalid url", reply),
-            Err(()) => refused("Invalid json", reply),
-        };
+        return server(control).map(Routing::Server);
     }
-    let next = control.get("destination").and_then(Value::as_str).map(Ed25519Public::from_hex);
-    match (next, self::layer(control, combined.body)) {
-        (Some(Ok(destination)), Ok(layer)) => Peeled::Relay { destination, layer },
-        _ => refused("Invalid json", reply),
-    }
-}
-
-/// `ephemeral_key` and `enc_type` of the layer in `data`.
-fn layer(control: &Map<String, Value>, data: &[u8]) -> Result<Layer, &'static str> {
-    let key = control.get("ephemeral_key").and_then(Value::as_str).ok_or("no ephemeral_key")?;
-    let ephemeral_key = X25519Public::from_hex(key).map_err(|_| "the ephemeral_key cannot be used")?;
-    let enc_type = match control.get("enc_type") {
-        None | Some(Value::Null) => EncType::AesGcm,
-        Some(name) => name.as_str().and_then(|name| name.parse().ok()).ok_or("unknown enc_type")?,
-    };
-    Ok(Layer { data: data.to_vec(), enc_type, ephemeral_key })
-}
-
-/// The server a layer is for; `None` for a URL that is not allowed, an error for one that cannot be read.
-fn server(control: &Map<String, Value>) -> Result<Option<ServerTarget>, ()> {
-    let text = |name: &str| match control.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str())),
-        Some(_) => Err(()),
-    };
-    let host = text("host")?.ok_or(())?.to_owned();
-    let target = text("target")?.ok_or(())?.to_owned();
-    let protocol = text("protocol")?.unwrap_or(DEFAULT_PROTOCOL);
-    let port = match control.get("port") {
-        None | Some(Value::Null) => DEFAULT_PORT,
-        Some(port) => port.as_u64().and_then(|port| u16::try_from(port).ok()).ok_or(())?,
-    };
-    let allowed = matches!(protocol, "http" | "https") && is_allowed_target(&target);
-    Ok(allowed.then(|| ServerTarget { host, port, https: protocol == "https", target }))
+    let destination = control.get("destination").and_then(Value::as_str).ok_or(INVALID)?;
+    let (ephemeral_key, enc_type) = layer_key(control).map_err(|_| INVALID)?;
+    Ok(Routing::Snode { destination: key_bytes(destination).ok_or(INVALID)?, ephemeral_key, enc_type })
 }
 
 /// Whether a node passes requests on to this path of a server.
 pub fn is_allowed_target(target: &str) -> bool {
     (target.starts_with("/loki/") || target.starts_with("/oxen/"))
         && target.ends_with("/lsrpc")
-        && !target.contains('?')
+        && target.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
 }
 
 /// Seals the answer of the last node for the client.
@@ -220,17 +238,17 @@ impl ReplySealer {
     /// `{"body", "status"}`, sealed. `body` is text, or JSON to be embedded or turned into text as the client wants.
     pub fn seal(&self, status: u16, body: &Value, rng: &mut impl CryptoRngCore) -> Vec<u8> {
         let body = match body {
-            Value::String(text) => Value::String(text.clone()),
-            structured if self.json => structured.clone(),
-            structured => Value::String(structured.to_string()),
+            structured if self.json || structured.is_string() => structured.to_string(),
+            structured => Value::String(structured.to_string()).to_string(),
         };
-        let plaintext = serde_json::json!({ "body": body, "status": status }).to_string();
-        let sealed = self.keys.seal(plaintext.as_bytes(), rng);
-        if self.base64 {
-            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sealed).into_bytes()
-        } else {
-            sealed
-        }
+        // Written by hand: a tree would copy the largest thing a node sends once more.
+        let sealed = self.seal_raw(format!(r#"{{"body":{body},"status":{status}}}"#).as_bytes(), rng);
+        if self.base64 { base64::encode(sealed).into_bytes() } else { sealed }
+    }
+
+    /// Bytes as they are, sealed and not encoded: the reply of a server.
+    pub fn seal_raw(&self, reply: &[u8], rng: &mut impl CryptoRngCore) -> Vec<u8> {
+        self.keys.seal(reply, rng)
     }
 }
 
@@ -238,4 +256,85 @@ impl std::fmt::Debug for ReplySealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ReplySealer(json {}, base64 {}, key hidden)", self.json, self.base64)
     }
+}
+
+fn open(own: &X25519Pair, layer: &Layer) -> Result<(Vec<u8>, ChannelKeys), PeelError> {
+    let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
+    let plaintext = keys.open(&layer.data).map_err(|_| PeelError::Ciphertext)?;
+    Ok((plaintext, keys))
+}
+
+/// Reads the plaintext of a layer. `keys` are those it was opened with.
+fn dispatch(mut plaintext: Vec<u8>, keys: ChannelKeys) -> Result<Peeled, PeelError> {
+    let reply = ReplySealer { keys, json: false, base64: true };
+    let refused = |text, reply| Ok(Peeled::Refused { status: 400, text, reply });
+    let Ok(combined) = combined::decode(&plaintext) else { return refused("Invalid json", reply) };
+    let routing = match routing(&combined.control) {
+        Ok(routing) => routing,
+        Err(text) => return refused(text, reply),
+    };
+    let body_length = combined.body.len();
+    Ok(match routing {
+        Routing::Final { json, base64 } => {
+            keep_body(&mut plaintext, body_length);
+            Peeled::Final { body: plaintext, reply: ReplySealer { json, base64, ..reply } }
+        }
+        Routing::Server(server) if server.is_allowed() => Peeled::Proxy { server, plaintext, reply },
+        Routing::Server(_) => return refused("Invalid url", reply),
+        Routing::Snode { destination, ephemeral_key, enc_type } => {
+            let destination =
+                Ed25519Public::from_bytes(destination).map_err(|_| PeelError::NoSuchNode(destination))?;
+            keep_body(&mut plaintext, body_length);
+            Peeled::Relay { destination, layer: Layer { data: plaintext, enc_type, ephemeral_key } }
+        }
+    })
+}
+
+/// Leaves of a combined payload only its body, without another allocation.
+fn keep_body(payload: &mut Vec<u8>, body_length: usize) {
+    const LENGTH_PREFIX: usize = 4;
+    payload.truncate(LENGTH_PREFIX + body_length);
+    payload.drain(..LENGTH_PREFIX);
+}
+
+/// `ephemeral_key` and `enc_type` of a layer.
+fn layer_key(control: &Map<String, Value>) -> Result<(X25519Public, EncType), &'static str> {
+    let key = control.get("ephemeral_key").and_then(Value::as_str).ok_or("no ephemeral_key")?;
+    let ephemeral_key = key_bytes(key)
+        .and_then(|bytes| X25519Public::from_bytes(bytes).ok())
+        .ok_or("the ephemeral_key cannot be used")?;
+    let enc_type = match control.get("enc_type") {
+        None | Some(Value::Null) => EncType::AesGcm,
+        Some(name) => name.as_str().and_then(|name| name.parse().ok()).ok_or("unknown enc_type")?,
+    };
+    Ok((ephemeral_key, enc_type))
+}
+
+/// 64 hex digits.
+fn key_bytes(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// The server a layer is for, whether allowed or not.
+fn server(control: &Map<String, Value>) -> Result<ServerTarget, &'static str> {
+    const INVALID: &str = "Invalid json";
+    let text = |name: &str| match control.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(INVALID),
+    };
+    let host = text("host")?.ok_or(INVALID)?.to_owned();
+    let target = text("target")?.ok_or(INVALID)?.to_owned();
+    let https = match text("protocol")?.unwrap_or(DEFAULT_PROTOCOL) {
+        "https" => true,
+        "http" => false,
+        _ => return Err("Invalid url"),
+    };
+    let port = match control.get("port") {
+        None | Some(Value::Null) => DEFAULT_PORT,
+        Some(port) => port.as_u64().and_then(|port| u16::try_from(port).ok()).ok_or(INVALID)?,
+    };
+    Ok(ServerTarget { host, port, https, target })
 }

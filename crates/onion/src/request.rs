@@ -6,7 +6,7 @@
 use conclave_crypto::channel::{ChannelKeys, EncType};
 use conclave_crypto::{CryptoRngCore, X25519Pair, X25519Public};
 use conclave_proto::v4::{InvalidV4, V4Reply, V4Request};
-use conclave_proto::{SnodeRecord, combined};
+use conclave_proto::{SnodeRecord, base64, combined};
 use serde_json::{Value, json};
 
 /// Where a request goes.
@@ -26,6 +26,13 @@ pub enum Destination<'a> {
         /// The request.
         request: &'a V4Request,
     },
+    /// A server, and what to say to it in bytes: for payloads of other versions than 4.
+    ServerPayload {
+        /// Which one.
+        server: &'a Server,
+        /// The plaintext of its layer.
+        payload: &'a [u8],
+    },
 }
 
 /// A server that reads onion requests itself.
@@ -43,6 +50,15 @@ pub struct Server {
     pub x25519: X25519Public,
 }
 
+impl Server {
+    fn routing(&self) -> Value {
+        json!({
+            "host": self.host, "target": self.target, "method": "POST", "port": self.port,
+            "protocol": if self.https { "https" } else { "http" },
+        })
+    }
+}
+
 /// The key and nonce of one layer.
 pub struct LayerSecret {
     /// Which cipher.
@@ -54,10 +70,17 @@ pub struct LayerSecret {
 }
 
 impl LayerSecret {
-    fn generate(enc_type: EncType, rng: &mut impl CryptoRngCore) -> Self {
+    /// A fresh one.
+    pub fn generate(enc_type: EncType, rng: &mut impl CryptoRngCore) -> Self {
         let mut nonce = [0; 24];
         rng.fill_bytes(&mut nonce);
         Self { enc_type, ephemeral: X25519Pair::generate(rng), nonce }
+    }
+}
+
+impl std::fmt::Debug for LayerSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LayerSecret({}, hidden)", self.enc_type)
     }
 }
 
@@ -84,21 +107,33 @@ pub fn seal(
     destination: Destination<'_>,
     rng: &mut impl CryptoRngCore,
 ) -> Result<SealedRequest, NoHops> {
-    let mut fresh = || LayerSecret::generate(EncType::XChaCha20, rng);
-    let innermost = fresh();
-    let layers: Vec<LayerSecret> = hops.iter().map(|_| fresh()).collect();
-    seal_with(hops, destination, &innermost, &layers)
+    seal_with_cipher(EncType::XChaCha20, hops, destination, rng)
 }
 
-/// [`seal`] with given secrets: `innermost` for the destination, `layers` for the hops in their order. For known answers
-/// and for destinations that know only an older cipher.
+/// [`seal`] with another cipher for all layers, for destinations and hops that know only AES-GCM.
+///
+/// # Errors
+/// [`NoHops`].
+pub fn seal_with_cipher(
+    enc_type: EncType,
+    hops: &[SnodeRecord],
+    destination: Destination<'_>,
+    rng: &mut impl CryptoRngCore,
+) -> Result<SealedRequest, NoHops> {
+    let innermost = LayerSecret::generate(enc_type, rng);
+    let layers: Vec<LayerSecret> = hops.iter().map(|_| LayerSecret::generate(enc_type, rng)).collect();
+    seal_with(hops, destination, innermost, &layers)
+}
+
+/// [`seal`] with given secrets: `innermost` for the destination, `layers` for the hops in their
+/// order. For known answers; secrets used twice give the request away.
 ///
 /// # Errors
 /// [`NoHops`], also if there are not as many layers as hops.
 pub fn seal_with(
     hops: &[SnodeRecord],
     destination: Destination<'_>,
-    innermost: &LayerSecret,
+    innermost: LayerSecret,
     layers: &[LayerSecret],
 ) -> Result<SealedRequest, NoHops> {
     if hops.is_empty() || hops.len() != layers.len() {
@@ -110,19 +145,15 @@ pub fn seal_with(
             node.x25519,
             json!({ "destination": node.ed25519.to_hex() }),
         ),
-        Destination::Server { server, request } => (
-            request.encode(),
-            server.x25519,
-            json!({
-                "host": server.host, "target": server.target, "method": "POST", "port": server.port,
-                "protocol": if server.https { "https" } else { "http" },
-            }),
-        ),
+        Destination::Server { server, request } => (request.encode(), server.x25519, server.routing()),
+        Destination::ServerPayload { server, payload } => (payload.to_vec(), server.x25519, server.routing()),
     };
     let keys = ChannelKeys::for_client(innermost.enc_type, &innermost.ephemeral, &key);
     let mut blob = keys.seal_with_nonce(&plaintext, &innermost.nonce);
-    let reply = ReplyKey { keys, fallback: fallback(innermost, &key) };
-    name_layer(&mut routing, innermost);
+    name_layer(&mut routing, &innermost);
+    // Some servers answer with AES-GCM whatever they were asked with (storage-and-onion 6.1).
+    let fallback = (innermost.enc_type == EncType::XChaCha20).then_some((innermost.ephemeral, key));
+    let reply = ReplyKey { keys, fallback };
     for (hop, layer) in hops.iter().zip(layers).rev() {
         let plaintext = combined::encode(&blob, &routing);
         let keys = ChannelKeys::for_client(layer.enc_type, &layer.ephemeral, &hop.x25519);
@@ -144,17 +175,12 @@ fn name_layer(routing: &mut Value, layer: &LayerSecret) {
     }
 }
 
-/// Some servers answer with AES-GCM whatever they were asked with. (storage-and-onion 6.1)
-fn fallback(innermost: &LayerSecret, key: &X25519Public) -> Option<ChannelKeys> {
-    (innermost.enc_type == EncType::XChaCha20)
-        .then(|| ChannelKeys::for_client(EncType::AesGcm, &innermost.ephemeral, key))
-}
-
 /// Reads the reply to one request.
 #[derive(Clone)]
 pub struct ReplyKey {
     keys: ChannelKeys,
-    fallback: Option<ChannelKeys>,
+    /// What an AES-GCM key is made of, should the reply need one.
+    fallback: Option<(X25519Pair, X25519Public)>,
 }
 
 /// Why a reply cannot be read. Some hop's or the destination's fault; ask again over another path.
@@ -184,9 +210,7 @@ impl ReplyKey {
     /// # Errors
     /// [`UnreadableReply`].
     pub fn open_snode(&self, reply: &[u8]) -> Result<SnodeReply, UnreadableReply> {
-        let decoded = std::str::from_utf8(reply).ok().and_then(|text| {
-            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text.trim()).ok()
-        });
+        let decoded = base64::decode(reply.trim_ascii());
         let plaintext = match decoded.map(|blob| self.open(&blob)) {
             Some(Ok(plaintext)) => plaintext,
             // Raw bytes may happen to be base64 letters.
@@ -221,10 +245,12 @@ impl ReplyKey {
     }
 
     fn open(&self, blob: &[u8]) -> Result<Vec<u8>, UnreadableReply> {
-        self.keys
-            .open(blob)
-            .or_else(|error| self.fallback.as_ref().map_or(Err(error), |keys| keys.open(blob)))
-            .map_err(|_| UnreadableReply::NotAuthentic)
+        if let Ok(plaintext) = self.keys.open(blob) {
+            return Ok(plaintext);
+        }
+        let (ephemeral, server) = self.fallback.as_ref().ok_or(UnreadableReply::NotAuthentic)?;
+        let keys = ChannelKeys::for_client(EncType::AesGcm, ephemeral, server);
+        keys.open(blob).map_err(|_| UnreadableReply::NotAuthentic)
     }
 }
 

@@ -50,9 +50,7 @@ fn node(number: u16, ip: [u8; 4]) -> SnodeRecord {
 
 /// Nodes of which each /24 holds `per_subnet`.
 fn network(count: u16, per_subnet: u16) -> Vec<SnodeRecord> {
-    (0..count)
-        .map(|n| node(n, [10, 0, (n / per_subnet) as u8, 1 + (n % per_subnet) as u8]))
-        .collect()
+    (0..count).map(|n| node(n, [10, 0, (n / per_subnet) as u8, 1 + (n % per_subnet) as u8])).collect()
 }
 
 fn manager(nodes: &[SnodeRecord], config: PathConfig) -> PathManager {
@@ -392,10 +390,7 @@ fn a_network_too_small_says_how_many_nodes_are_missing() {
     assert_eq!(snode, Err(NoPath { known: 3, needed: 4 }));
     assert!(manager.path_for(Target::Server, T0, &mut Seeded(1)).is_ok());
     let mut cautious = super::tests::manager(&nodes, PathConfig { min_nodes: 12, ..PathConfig::default() });
-    assert_eq!(
-        cautious.path_for(Target::Server, T0, &mut Seeded(1)),
-        Err(NoPath { known: 3, needed: 12 })
-    );
+    assert_eq!(cautious.path_for(Target::Server, T0, &mut Seeded(1)), Err(NoPath { known: 3, needed: 12 }));
 }
 
 #[test]
