@@ -3,8 +3,6 @@
 
 use std::borrow::Cow;
 
-use conclave_crypto::X25519Public;
-
 /// Longest room token (communities: 64 letters, digits, `-` and `_`).
 const MAX_ROOM: usize = 64;
 
@@ -22,8 +20,9 @@ pub struct CommunityUrl {
     pub port: Option<u16>,
     /// The room's token.
     pub room: String,
-    /// The server's key. Requests are sealed to it, so it is what one trusts.
-    pub public_key: X25519Public,
+    /// The server's X25519 key: requests are sealed to it, so it is what one trusts. Not judged here;
+    /// whoever seals finds out whether it can be used.
+    pub public_key: [u8; 32],
 }
 
 /// Why text is no address of a room.
@@ -42,7 +41,7 @@ pub enum InvalidCommunityUrl {
     /// No room, or characters a room does not have.
     #[error("the community address names no valid room: letters, digits, '-' and '_'")]
     Room,
-    /// No `public_key`, or not a usable key in 64 hex digits.
+    /// No `public_key`, or not 64 hex digits.
     #[error("the community address has no valid public_key of 64 hex digits")]
     PublicKey,
 }
@@ -86,7 +85,10 @@ impl CommunityUrl {
             host: host.to_ascii_lowercase(),
             port: port.filter(|port| *port != if https { 443 } else { 80 }),
             room: room.to_owned(),
-            public_key: X25519Public::from_hex(key).map_err(|_| InvalidCommunityUrl::PublicKey)?,
+            public_key: hex::decode(key)
+                .ok()
+                .and_then(|key| key.try_into().ok())
+                .ok_or(InvalidCommunityUrl::PublicKey)?,
         })
     }
 
@@ -100,6 +102,6 @@ impl CommunityUrl {
 
 impl std::fmt::Display for CommunityUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}?public_key={}", self.server(), self.room, self.public_key.to_hex())
+        write!(f, "{}/{}?public_key={}", self.server(), self.room, hex::encode(self.public_key))
     }
 }

@@ -61,7 +61,7 @@ pub fn check_join_urls(value: &Value) -> Outcome {
         let address = given.as_str().and_then(|given| given.split_whitespace().next()).ok_or("no text")?;
         let url = CommunityUrl::parse(address).map_err(|error| format!("{address}: {error}"))?;
         same(address, (url.https, &*url.host, url.port, &*url.room), (https, host, port, room))?;
-        same(address, url.public_key.as_bytes(), &[0xab; 32])?;
+        same(address, url.public_key, [0xab; 32])?;
         same(address, CommunityUrl::parse(&url.to_string()), Ok(url.clone()))?;
     }
     for given in list(value, "invalid")? {

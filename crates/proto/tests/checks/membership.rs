@@ -1,4 +1,5 @@
 //! Known answers of swarm assignment.
+#![allow(unreachable_pub)]
 
 use conclave_proto::SwarmId;
 use conclave_proto::membership::{MAX_ID, new_swarm_id, uniform};
