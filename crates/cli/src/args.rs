@@ -6,10 +6,18 @@ use clap::{Args, Parser, Subcommand};
 
 /// A messenger without phone numbers and without a centre: service node, network and client in one program.
 #[derive(Debug, Parser)]
-#[command(name = "conclave", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "First steps:\n  conclave up                         a private network and two accounts on this machine\n  \
+#[command(
+    name = "conclave",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "First steps:\n  conclave up                         a private network and two accounts on this machine\n  \
 conclave send --profile alice bob hello\n  conclave listen --profile bob\n\n\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not reachable.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not reachable."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -21,13 +29,31 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Which profile: one account with its messages
-    #[arg(long, global = true, value_name = "NAME", default_value = "default", help_heading = "Common options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        default_value = "default",
+        help_heading = "Common options"
+    )]
     pub(crate) profile: String,
     /// Where profiles and networks are kept [default: the platform's place for application data]
-    #[arg(long, global = true, value_name = "DIR", env = "CONCLAVE_DATA_DIR", help_heading = "Common options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CONCLAVE_DATA_DIR",
+        help_heading = "Common options"
+    )]
     pub(crate) data_dir: Option<PathBuf>,
     /// The network to use: a network file [default: the profile's, else DIR/network.json]
-    #[arg(long, global = true, value_name = "FILE", env = "CONCLAVE_NETWORK", help_heading = "Common options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CONCLAVE_NETWORK",
+        help_heading = "Common options"
+    )]
     pub(crate) network: Option<String>,
     /// Print one JSON object per line on standard output, and nothing else there
     #[arg(long, global = true, help_heading = "Common options")]

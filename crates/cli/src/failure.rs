@@ -54,7 +54,9 @@ impl From<conclave_devnet::DevnetError> for Failure {
     fn from(error: conclave_devnet::DevnetError) -> Self {
         let hint = error.hint();
         let kind = match error {
-            conclave_devnet::DevnetError::OtherSize { .. } => return Self::usage("other_size", error.to_string(), hint),
+            conclave_devnet::DevnetError::OtherSize { .. } => {
+                return Self::usage("other_size", error.to_string(), hint);
+            }
             conclave_devnet::DevnetError::Running { .. } => "already_running",
             conclave_devnet::DevnetError::Damaged { .. } => "damaged",
             _ => "network_start",

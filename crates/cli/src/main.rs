@@ -59,7 +59,9 @@ fn log_to_stderr(verbose: u8) {
     let default = match verbose {
         0 => "error",
         1 => "warn,conclave=info,conclave_client=info,conclave_node=info,conclave_devnet=info",
-        _ => "warn,conclave=trace,conclave_client=trace,conclave_node=trace,conclave_devnet=trace,conclave_transport=debug",
+        _ => {
+            "warn,conclave=trace,conclave_client=trace,conclave_node=trace,conclave_devnet=trace,conclave_transport=debug"
+        }
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));

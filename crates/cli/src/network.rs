@@ -9,7 +9,11 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 /// The network the caller named, or the one of the data directory. `None` leaves it to the profile.
-pub(crate) async fn named(network: Option<&str>, data_dir: &DataDir, _output: Output) -> Result<Option<NetworkFile>, Failure> {
+pub(crate) async fn named(
+    network: Option<&str>,
+    data_dir: &DataDir,
+    _output: Output,
+) -> Result<Option<NetworkFile>, Failure> {
     if let Some(named) = network {
         if named.contains("://") {
             return Err(Failure::usage(
@@ -33,6 +37,10 @@ fn read(path: &Path) -> Result<NetworkFile, Failure> {
         )
     })?;
     NetworkFile::from_json(&bytes).map_err(|e| {
-        Failure::usage("network_file", format!("{}: {e}", path.display()), "get the file anew from whoever runs the network")
+        Failure::usage(
+            "network_file",
+            format!("{}: {e}", path.display()),
+            "get the file anew from whoever runs the network",
+        )
     })
 }

@@ -86,7 +86,9 @@ pub(crate) fn tame(text: &str) -> String {
         match c {
             '\n' => tamed.push_str("\n    "),
             '\t' => tamed.push('\t'),
-            c if c.is_control() || is_direction_control(c) => tamed.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c if c.is_control() || is_direction_control(c) => {
+                tamed.push_str(&format!("<U+{:04X}>", u32::from(c)))
+            }
             c => tamed.push(c),
         }
     }
@@ -104,7 +106,12 @@ pub(crate) fn moment(millis: u64) -> String {
     let seconds = millis / 1000;
     let (days, in_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil_date(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", in_day / 3600, in_day / 60 % 60, in_day % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        in_day / 3600,
+        in_day / 60 % 60,
+        in_day % 60
+    )
 }
 
 /// The Gregorian date of a day counted from 1970-01-01.

@@ -61,7 +61,11 @@ pub(crate) fn confirm(question: &str) -> Result<Option<bool>, Failure> {
 }
 
 fn terminal(error: &std::io::Error) -> Failure {
-    Failure::failed("terminal", format!("reading from the terminal: {error}"), "give the secret in a file instead")
+    Failure::failed(
+        "terminal",
+        format!("reading from the terminal: {error}"),
+        "give the secret in a file instead",
+    )
 }
 
 fn from_environment(variable: &str) -> Option<Zeroizing<String>> {

@@ -59,11 +59,7 @@ pub fn phrase(
 ///
 /// # Errors
 /// If the profile cannot be opened.
-pub fn show(
-    data_dir: &DataDir,
-    profile: &ProfileName,
-    unlock: &Unlock<'_>,
-) -> Result<AccountInfo, Error> {
+pub fn show(data_dir: &DataDir, profile: &ProfileName, unlock: &Unlock<'_>) -> Result<AccountInfo, Error> {
     let owned = data_dir.profile(profile).open(unlock)?;
     let stored = owned.store().account()?;
     Ok(AccountInfo {

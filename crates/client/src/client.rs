@@ -15,7 +15,8 @@ use crate::network::{Network, NetworkError};
 use crate::profile::OwnedProfile;
 use crate::store::{ChatRow, ClientStore, Copy, MessageRow, OutgoingMessage};
 use crate::types::{
-    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, StateChange, Status,
+    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, StateChange,
+    Status,
 };
 use crate::{outbox, receive};
 

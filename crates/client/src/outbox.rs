@@ -145,21 +145,17 @@ async fn deliver(shared: &Shared, due: &DueCopy) -> Result<Delivered, Undelivere
     let to_self = due.message.chat == own;
     let recipient = if due.copy == Copy::OwnSync { own } else { due.message.chat };
     let sync_target = (due.copy == Copy::OwnSync || to_self).then_some(&due.message.chat);
-    let key = recipient
-        .x25519()
-        .map_err(|e| Undelivered { reason: format!("the recipient's account id cannot be used: {e}"), last: true })?;
+    let key = recipient.x25519().map_err(|e| Undelivered {
+        reason: format!("the recipient's account id cannot be used: {e}"),
+        last: true,
+    })?;
     let directory = shared.network.directory().await.map_err(Undelivered::for_now)?;
-    let swarm_id = directory
-        .swarm_of(&recipient)
-        .ok_or_else(|| Undelivered::for_now("the network has no swarms"))?;
+    let swarm_id =
+        directory.swarm_of(&recipient).ok_or_else(|| Undelivered::for_now("the network has no swarms"))?;
     let swarm: Vec<SnodeRecord> = directory.members(swarm_id).copied().collect();
 
-    let outgoing = Outgoing {
-        text: &due.message.text,
-        name: &shared.name,
-        sent_at: due.message.sent_at,
-        sync_target,
-    };
+    let outgoing =
+        Outgoing { text: &due.message.text, name: &shared.name, sent_at: due.message.sent_at, sync_target };
     let request = store_request(&shared.account, &recipient, &key, outgoing);
     let sequence = Request::Sequence(vec![request.clone()]);
     let mut last_error = Undelivered::for_now("no member of the swarm could be asked");

@@ -107,11 +107,7 @@ async fn drain(shared: &Arc<Shared>, member: &SnodeRecord, account: &AccountId) 
     Ok(new)
 }
 
-async fn page(
-    shared: &Shared,
-    member: &SnodeRecord,
-    account: &AccountId,
-) -> Result<RetrieveAnswer, Error> {
+async fn page(shared: &Shared, member: &SnodeRecord, account: &AccountId) -> Result<RetrieveAnswer, Error> {
     let (snode, owner) = (member.ed25519, *account);
     let cursor = shared.store.run(move |store| store.cursor(&snode, &owner, Namespace::DIRECT)).await?;
     let last_hash = cursor.and_then(|hash| hash.parse().ok());
@@ -166,7 +162,11 @@ async fn take_in(
     for message in &page.messages {
         if unseen.contains(message.hash.as_str()) {
             let content = wire::open(&shared.account, &message.data);
-            items.push(ReceivedItem { hash: message.hash.to_string(), expires_at: message.expiration, content });
+            items.push(ReceivedItem {
+                hash: message.hash.to_string(),
+                expires_at: message.expiration,
+                content,
+            });
         }
     }
     let batch = ReceivedBatch {

@@ -263,11 +263,8 @@ pub struct SentState {
 impl SentState {
     /// The line a script reads, if a majority signed.
     pub fn stored(&self) -> Option<Stored> {
-        matches!(self.state, MessageState::Stored | MessageState::Delivered | MessageState::Read).then(|| Stored {
-            id: self.id.clone(),
-            chat: self.chat.clone(),
-            signed: self.signed,
-            swarm: self.swarm,
+        matches!(self.state, MessageState::Stored | MessageState::Delivered | MessageState::Read).then(|| {
+            Stored { id: self.id.clone(), chat: self.chat.clone(), signed: self.signed, swarm: self.swarm }
         })
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Pure: no network, no database. Everything that comes in here may be from anyone.
 
-use conclave_crypto::{Account, AccountId, X25519Public, padding, session_protocol};
+use conclave_crypto::{Account, AccountId, X25519Public, padding, pro, session_protocol};
 use conclave_proto::Timestamp;
 use conclave_proto::content::{self, Content, DataMessage, Envelope};
 use rand_core::CryptoRngCore;
@@ -37,17 +37,10 @@ pub(crate) fn seal(
     // Sync copies carry no profile: one's own devices know it.
     let data = if message.sync_target.is_none() { data.with_profile_name(message.name) } else { data };
     let content = Content::with_data(data, message.sent_at).to_bytes();
-    let sealed =
-        session_protocol::seal(sender.ed25519(), recipient, &padding::pad_content(&content), rng);
+    let sealed = session_protocol::seal(sender.ed25519(), recipient, &padding::pad_content(&content), rng);
     // Whoever has no Pro key attaches 64 bytes that nobody can tell from a signature (client-messages 3.9).
-    let decoy = decoy_signature(rng);
+    let decoy = pro::decoy_signature(rng);
     Envelope::one_to_one(message.sent_at, sealed, decoy).wrap()
-}
-
-fn decoy_signature(rng: &mut impl CryptoRngCore) -> [u8; 64] {
-    let mut b = [0; 64];
-    rng.fill_bytes(&mut b);
-    b
 }
 
 /// What stored bytes say, to the owner of `account`.
@@ -66,7 +59,8 @@ fn try_open(account: &Account, data: &[u8]) -> Option<ReceivedContent> {
     }
     let author = opened.sender;
     let is_own = author == *account.id();
-    let unknown = || ReceivedContent::Unknown { author, sent_at: envelope.timestamp, content: plain.to_vec() };
+    let unknown =
+        || ReceivedContent::Unknown { author, sent_at: envelope.timestamp, content: plain.to_vec() };
     let Some(data) = &content.data_message else { return Some(unknown()) };
     let sync_target = match &data.sync_target {
         Some(target) if is_own => match AccountId::from_hex(target) {
@@ -79,7 +73,9 @@ fn try_open(account: &Account, data: &[u8]) -> Option<ReceivedContent> {
     if is_own && sync_target.is_none() {
         return Some(ReceivedContent::Handled);
     }
-    let Some(text) = data.body.as_deref().filter(|text| !text.trim().is_empty()) else { return Some(unknown()) };
+    let Some(text) = data.body.as_deref().filter(|text| !text.trim().is_empty()) else {
+        return Some(unknown());
+    };
     Some(ReceivedContent::Message(ReceivedMessage {
         author,
         sent_at: envelope.timestamp,

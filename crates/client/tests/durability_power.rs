@@ -263,7 +263,11 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
             match store.enqueue(&long, NOW) {
                 Ok(row) => kept.push(row.id),
                 Err(error) => {
-                    assert_eq!(matches!(error, StoreError::DiskFull { .. }), fault == Fault::Full, "{error:?}");
+                    assert_eq!(
+                        matches!(error, StoreError::DiskFull { .. }),
+                        fault == Fault::Full,
+                        "{error:?}"
+                    );
                     assert!(error.retry_may_help(), "{error:?}");
                     refused += 1;
                 }

@@ -112,12 +112,17 @@ impl DevnetError {
                 format!("start it with --nodes {existing}, or choose another --data-dir for a new network")
             }
             Self::Damaged { dir, .. } => {
-                format!("restore {} from a backup, or choose another --data-dir for a new network", dir.display())
+                format!(
+                    "restore {} from a backup, or choose another --data-dir for a new network",
+                    dir.display()
+                )
             }
             Self::Running { .. } => {
                 "use it from here, stop the other process, or choose another --data-dir".into()
             }
-            Self::Start { .. } | Self::Stop { .. } => "try again; if it persists, the machine is out of processes or memory".into(),
+            Self::Start { .. } | Self::Stop { .. } => {
+                "try again; if it persists, the machine is out of processes or memory".into()
+            }
             Self::Died { log, .. } | Self::Slow { log, .. } => format!("read the end of {}", log.display()),
         }
     }
@@ -295,7 +300,8 @@ fn take_lock(layout: &Layout) -> Result<std::fs::File, DevnetError> {
     plan::create_dir(&dir)?;
     let path = layout.lock();
     let io = |source| DevnetError::Io { doing: "locking", path: path.clone(), source };
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(DevnetError::Running { dir }),

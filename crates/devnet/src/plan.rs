@@ -186,7 +186,9 @@ impl Plan {
         write_atomically(&self.layout.network_file(), self.network.to_json().as_bytes(), false)?;
         for node in &self.nodes {
             let config = conclave_node::NodeConfig {
-                seed_http: seed_http.filter(|_| node.index == 1).map(|port| (Ipv4Addr::LOCALHOST, port).into()),
+                seed_http: seed_http
+                    .filter(|_| node.index == 1)
+                    .map(|port| (Ipv4Addr::LOCALHOST, port).into()),
                 ..conclave_node::NodeConfig::new(
                     self.layout.node_dir(node.index),
                     self.layout.network_file(),

@@ -35,8 +35,7 @@ impl NodeProcess {
         log: &Path,
     ) -> Result<Self, DevnetError> {
         let starting = |source| DevnetError::Start { index, source };
-        let log_file =
-            std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(starting)?;
+        let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(starting)?;
         let mut child = Command::new(exe)
             .args(["node", "run", "--json", "--stop-with-stdin", "--config"])
             .arg(config)

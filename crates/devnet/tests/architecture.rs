@@ -25,15 +25,46 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Pure crates reach no runtime, socket, file or database, not even through others.
 const PURE: &[&str] = &["conclave-crypto", "conclave-proto", "conclave-onion"];
 const IMPURE: &[&str] = &[
-    "tokio", "mio", "socket2", "hyper", "rustls", "quinn", "rusqlite", "libsqlite3-sys", "ring", "tempfile", "rand",
-    "tracing-subscriber", "async-std", "smol",
+    "tokio",
+    "mio",
+    "socket2",
+    "hyper",
+    "rustls",
+    "quinn",
+    "rusqlite",
+    "libsqlite3-sys",
+    "ring",
+    "tempfile",
+    "rand",
+    "tracing-subscriber",
+    "async-std",
+    "smol",
 ];
 
 /// Primitive crates, which `crypto` alone may name.
 const PRIMITIVES: &[&str] = &[
-    "aes", "aes-gcm", "argon2", "blake2", "blake2b_simd", "cbc", "chacha20", "chacha20poly1305", "crypto_box",
-    "crypto_secretbox", "crypto_secretstream", "curve25519-dalek", "ed25519-dalek", "hmac", "poly1305", "sha2", "sha3",
-    "x25519-dalek", "xsalsa20poly1305", "subtle", "openssl", "openssl-sys",
+    "aes",
+    "aes-gcm",
+    "argon2",
+    "blake2",
+    "blake2b_simd",
+    "cbc",
+    "chacha20",
+    "chacha20poly1305",
+    "crypto_box",
+    "crypto_secretbox",
+    "crypto_secretstream",
+    "curve25519-dalek",
+    "ed25519-dalek",
+    "hmac",
+    "poly1305",
+    "sha2",
+    "sha3",
+    "x25519-dalek",
+    "xsalsa20poly1305",
+    "subtle",
+    "openssl",
+    "openssl-sys",
 ];
 
 struct Workspace {

@@ -78,8 +78,10 @@ impl NodeConfig {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|e| ConfigError::Wrong { path: path.to_owned(), problem: e.to_string().trim_end().to_owned() })
+        toml::from_str(&text).map_err(|e| ConfigError::Wrong {
+            path: path.to_owned(),
+            problem: e.to_string().trim_end().to_owned(),
+        })
     }
 
     /// The configuration as the text of a file.

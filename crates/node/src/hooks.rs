@@ -22,7 +22,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 }
@@ -55,13 +56,20 @@ pub enum Received<'a> {
     },
     /// An onion layer opened, and inside it a layer for another node.
     PeeledLayer {
-        /// For whom.
+        /// As it came.
+        sealed: &'a [u8],
+        /// For whom the inner one is.
         destination: Ed25519Public,
-        /// Sealed for them.
+        /// The inner one, sealed for them.
         layer: &'a [u8],
     },
-    /// An onion layer opened, and inside it a request for this node.
-    PeeledRequest(&'a [u8]),
+    /// An onion layer opened, and inside it a request for this node, or nothing it understands.
+    PeeledRequest {
+        /// As it came.
+        sealed: &'a [u8],
+        /// The request.
+        body: &'a [u8],
+    },
     /// A storage request that is about to be answered.
     Request(&'a Request),
 }

@@ -1,10 +1,10 @@
 //! This node's own part of a write: commit, then sign.
 
+use conclave_crypto::Ed25519Secret;
 use conclave_proto::MessageHash;
 use conclave_proto::rpc::Request;
 use conclave_proto::rpc::answers::{Failure, MemberResult};
 use conclave_proto::rpc::results::{NodeResult, Outcome};
-use conclave_crypto::Ed25519Secret;
 
 use crate::hooks::Misbehave;
 use crate::node::Shared;
@@ -33,10 +33,15 @@ pub(crate) async fn apply(shared: &Shared, request: &Request) -> MemberResult {
         Ok(stored) => {
             let outcome = Outcome::Stored { hash, expiry: stored.expiry, already: stored.already };
             let signed = match shared.hooks.misbehave {
-                Misbehave::WrongKey => NodeResult::sign(request, outcome, &Ed25519Secret::from_seed(&[0x5a; 32])),
+                Misbehave::WrongKey => {
+                    NodeResult::sign(request, outcome, &Ed25519Secret::from_seed(&[0x5a; 32]))
+                }
                 _ => NodeResult::sign(request, outcome, &shared.secret),
             };
-            signed.map_or_else(|| MemberResult::Failed(Failure::answered(500, "request failed")), MemberResult::Done)
+            signed.map_or_else(
+                || MemberResult::Failed(Failure::answered(500, "request failed")),
+                MemberResult::Done,
+            )
         }
         Err(error) => {
             tracing::warn!(%error, "a message was not stored");

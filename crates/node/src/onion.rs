@@ -47,7 +47,7 @@ async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
         Ok(peeled) => peeled,
         Err(error) => return refusal(&error),
     };
-    observe(shared, &peeled);
+    observe(shared, &layer.data, &peeled);
     match peeled {
         Peeled::Final { body, reply } => {
             let answer = match Request::from_json_body(&body) {
@@ -92,14 +92,14 @@ fn sealed(reply: &ReplySealer, status: u16, body: &Value) -> HopAnswer {
     (200, reply.seal(status, body, &mut OsRng).into())
 }
 
-/// What this node learnt by peeling: shown to an observer in words, since the plaintext itself is consumed.
-fn observe(shared: &Shared, peeled: &Peeled) {
+/// Shows an observer what this node learnt by peeling.
+fn observe(shared: &Shared, sealed: &[u8], peeled: &Peeled) {
     shared.observe(|| match peeled {
-        Peeled::Final { body, .. } => Received::PeeledRequest(body),
-        Peeled::Proxy { plaintext, .. } => Received::PeeledRequest(plaintext),
+        Peeled::Final { body, .. } => Received::PeeledRequest { sealed, body },
+        Peeled::Proxy { plaintext, .. } => Received::PeeledRequest { sealed, body: plaintext },
         Peeled::Relay { destination, layer } => {
-            Received::PeeledLayer { destination: *destination, layer: &layer.data }
+            Received::PeeledLayer { sealed, destination: *destination, layer: &layer.data }
         }
-        Peeled::Refused { .. } => Received::PeeledRequest(b""),
+        Peeled::Refused { .. } => Received::PeeledRequest { sealed, body: b"" },
     });
 }

@@ -178,9 +178,9 @@ async fn ask(
     command: (&str, &[u8]),
     deadline: Deadline,
 ) -> Result<Bytes, RequestError> {
-    let endpoint = shared.endpoint().ok_or_else(|| {
-        RequestError::Dial(DialError::Local("this node is stopping".to_owned()))
-    })?;
+    let endpoint = shared
+        .endpoint()
+        .ok_or_else(|| RequestError::Dial(DialError::Local("this node is stopping".to_owned())))?;
     let target = (node.ed25519, (node.ip, node.quic_port).into());
     shared.peers.request(&endpoint, target, lane, command, deadline).await
 }

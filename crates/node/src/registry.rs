@@ -135,7 +135,11 @@ impl Registry {
             });
         let (directory, signed) = match (read, kept) {
             (Ok(read), Some(kept)) if kept.0.height > read.0.height => {
-                tracing::warn!(file = read.0.height, known = kept.0.height, "the directory file is older than the one known");
+                tracing::warn!(
+                    file = read.0.height,
+                    known = kept.0.height,
+                    "the directory file is older than the one known"
+                );
                 kept
             }
             (Ok(read), _) => read,

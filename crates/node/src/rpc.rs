@@ -152,7 +152,8 @@ fn allow_store(shared: &Shared, request: &Request, store: &Store) -> Result<(), 
 }
 
 fn allow_retrieve(shared: &Shared, request: &Request, retrieve: &Retrieve) -> Result<(), Answer> {
-    if let Some(timed) = retrieve.auth.as_ref().filter(|_| !retrieve.namespace.is_unauthenticated_retrieve()) {
+    if let Some(timed) = retrieve.auth.as_ref().filter(|_| !retrieve.namespace.is_unauthenticated_retrieve())
+    {
         signed_now(shared.now(), timed.timestamp, "retrieve")?;
     }
     verify(request)
@@ -186,9 +187,7 @@ async fn read(shared: &Arc<Shared>, retrieve: Retrieve) -> Answer {
     .await
     .unwrap_or_else(|_| Err(StoreError::Failed("the reading thread ended".into())));
     match page {
-        Ok(page) => {
-            RetrieveAnswer { messages: page.messages, more: page.more }.to_answer(shared.stamp())
-        }
+        Ok(page) => RetrieveAnswer { messages: page.messages, more: page.more }.to_answer(shared.stamp()),
         Err(error) => {
             tracing::error!(%error, "a mailbox could not be read");
             Answer::error(500, "request failed")

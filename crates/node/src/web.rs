@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use conclave_proto::rpc::{Answer, Request};
 use conclave_proto::SwarmId;
+use conclave_proto::rpc::{Answer, Request};
 use conclave_transport::http::{HeaderName, HeaderValue, Incoming, Method, Options, Reply};
 use serde_json::{Value, json};
 
@@ -169,9 +169,9 @@ fn seed(shared: &Shared, body: &[u8]) -> Reply {
 /// `{"name": true, …}` or `["name", …]`; `None` for all of them.
 fn asked_fields(params: &Value) -> Option<Vec<String>> {
     match params.get("fields")? {
-        Value::Object(fields) => {
-            Some(fields.iter().filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| name.clone()).collect())
-        }
+        Value::Object(fields) => Some(
+            fields.iter().filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| name.clone()).collect(),
+        ),
         Value::Array(fields) => Some(fields.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
         _ => None,
     }
@@ -180,7 +180,9 @@ fn asked_fields(params: &Value) -> Option<Vec<String>> {
 fn json_rpc(id: Value, result: Result<Value, (i32, &str)>) -> Reply {
     let body = match result {
         Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
-        Err((code, message)) => json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}),
+        Err((code, message)) => {
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+        }
     };
     Reply::json(200, body.to_string())
 }

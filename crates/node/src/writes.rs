@@ -123,8 +123,7 @@ fn carry_out(shared: &Arc<Shared>) {
                 let mut members: std::collections::BTreeMap<[u8; 32], MemberResult> =
                     others.into_iter().map(|(key, result)| (*key.as_bytes(), result)).collect();
                 members.insert(*own.as_bytes(), local);
-                let answer =
-                    SwarmAnswer(members).to_answer(&waiting.request, own.as_bytes(), shared.stamp());
+                let answer = SwarmAnswer(members).to_answer(&waiting.request, own.as_bytes(), shared.stamp());
                 let _ = waiting.answer.send(answer);
             }
             Effect::Refuse(write) => {

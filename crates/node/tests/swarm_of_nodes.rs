@@ -85,7 +85,8 @@ async fn odd_parameters_of_real_clients_are_taken() {
     }});
     let (status, answer) = swarm.rpc(0, &stored).await;
     assert_eq!(status, 200, "{answer}");
-    let (status, answer) = swarm.rpc(0, &signed_retrieve(1, &json!({"lastHash": "", "extra": {"a": 1}}))).await;
+    let (status, answer) =
+        swarm.rpc(0, &signed_retrieve(1, &json!({"lastHash": "", "extra": {"a": 1}}))).await;
     assert_eq!((status, texts(&answer)), (200, vec!["odd".to_owned()]));
     let (_, answer) =
         swarm.rpc(0, &signed_retrieve(1, &json!({"last_hash": answer["messages"][0]["hash"]}))).await;
@@ -112,13 +113,25 @@ async fn what_is_not_allowed_is_refused_in_the_words_clients_know() {
         (store(json!({"timestamp": now().0 + 11_500})), 406, "Timestamp error: check your clock"),
         (store(json!({"timestamp": now().0 - 90_000})), 406, "Timestamp error: check your clock"),
         (store(json!({"namespace": 2})), 401, "store: signature required to store to namespace 2"),
-        (store(json!({"namespace": 40_000})), 400, "invalid request: Invalid value given for 'namespace': value out of range"),
+        (
+            store(json!({"namespace": 40_000})),
+            400,
+            "invalid request: Invalid value given for 'namespace': value out of range",
+        ),
         (store(json!({"data": "?"})), 400, "invalid request: Invalid 'data' value: not base64 encoded"),
-        (store(json!({"pubkey": "05"})), 400, "invalid request: Pubkey must be 66 hex digits (33 bytes) long"),
+        (
+            store(json!({"pubkey": "05"})),
+            400,
+            "invalid request: Pubkey must be 66 hex digits (33 bytes) long",
+        ),
         (json!({"method": "nothing", "params": {}}), 400, "no method nothing"),
         (json!({"method": "info"}), 400, "invalid json: no `params` field"),
         (json!({"params": {}}), 400, "invalid json: no `method` field"),
-        (signed_retrieve(1, &json!({"timestamp": now().0 - 61_000})), 406, "retrieve timestamp too far from current time"),
+        (
+            signed_retrieve(1, &json!({"timestamp": now().0 - 61_000})),
+            406,
+            "retrieve timestamp too far from current time",
+        ),
         (signed_retrieve(1, &json!({"namespace": 3})), 401, "retrieve signature verification failed"),
     ];
     for (request, status, text) in cases {
@@ -218,7 +231,10 @@ async fn an_onion_request_goes_through_three_hops_and_its_reply_opens() {
         let response = swarm.post(0, "/onion_req/v2", body).await;
         assert_eq!(response.status, 400, "{what}: {:?}", response.body);
         let text = String::from_utf8_lossy(&response.body).into_owned();
-        assert!(text.starts_with("Error parsing onion request") || text == "Invalid ciphertext", "{what}: {text}");
+        assert!(
+            text.starts_with("Error parsing onion request") || text == "Invalid ciphertext",
+            "{what}: {text}"
+        );
     }
     swarm.stop().await;
 }
@@ -239,7 +255,8 @@ async fn clients_are_served_over_quic_and_strangers_are_no_nodes() {
     assert_eq!(pong, "pong");
     let list = connection.request(Lane::Commands, "active_nodes_bin", b"", soon()).await.unwrap();
     assert_eq!(list.len(), 51);
-    let Err(RequestError::Remote(error)) = connection.request(Lane::Commands, "nothing", b"", soon()).await else {
+    let Err(RequestError::Remote(error)) = connection.request(Lane::Commands, "nothing", b"", soon()).await
+    else {
         panic!("an endpoint that is none");
     };
     assert_eq!(error, "Invalid endpoint 'nothing'");
@@ -266,7 +283,10 @@ async fn the_seed_call_gives_the_fields_asked_for_and_the_signed_directory() {
     let signed = conclave_proto::network::SignedDirectory::from_json(directory.as_bytes()).unwrap();
     signed.verify(&swarm.registry_key(), "test", 1).unwrap();
     let response = swarm.post(0, "/ping_test/v1", Vec::new()).await;
-    assert_eq!(response.headers["x-oxen-snode-pubkey"], b64(swarm.nodes[0].view().own().ed25519.as_bytes()).as_str());
+    assert_eq!(
+        response.headers["x-oxen-snode-pubkey"],
+        b64(swarm.nodes[0].view().own().ed25519.as_bytes()).as_str()
+    );
     let response = swarm.post(0, "/nowhere", Vec::new()).await;
     assert_eq!((response.status, &response.body[..]), (404, &b"POST /nowhere Not Found"[..]));
     swarm.stop().await;

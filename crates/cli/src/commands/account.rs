@@ -17,7 +17,9 @@ use crate::secrets;
 pub(super) async fn run(context: &Context, account: Account) -> Result<(), Failure> {
     match account {
         Account::Create { name } => create(context, &name).await,
-        Account::Restore { name, phrase_file } => restore(context, name.as_deref(), phrase_file.as_deref()).await,
+        Account::Restore { name, phrase_file } => {
+            restore(context, name.as_deref(), phrase_file.as_deref()).await
+        }
         Account::Show { phrase, yes } => show(context, phrase, yes).await,
         Account::List => list(context),
         Account::Remove { yes } => remove(context, yes),
@@ -114,9 +116,12 @@ fn list(context: &Context) -> Result<(), Failure> {
     for profile in &profiles {
         let owned = context.data_dir.profile(profile).is_owned().unwrap_or(false);
         let line = json!({"event": "profile", "profile": profile.as_str(), "running": owned});
-        context.output.line(&line, || {
-            if owned { format!("{profile}  (in use)") } else { profile.to_string() }
-        });
+        context.output.line(
+            &line,
+            || {
+                if owned { format!("{profile}  (in use)") } else { profile.to_string() }
+            },
+        );
     }
     if profiles.is_empty() {
         context.output.note("There are no profiles yet. `conclave account create --name NAME` makes one.");
@@ -157,7 +162,8 @@ fn new_passphrase(context: &Context) -> Result<Option<Zeroizing<String>>, Failur
     if context.output.is_json() {
         return Ok(None);
     }
-    let Some(first) = secrets::prompt("Passphrase for the messages on this machine (nothing for none): ")? else {
+    let Some(first) = secrets::prompt("Passphrase for the messages on this machine (nothing for none): ")?
+    else {
         return Ok(None);
     };
     if first.is_empty() {

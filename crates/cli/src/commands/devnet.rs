@@ -69,7 +69,8 @@ pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value]) -> Value {
         .processes()
         .iter()
         .map(|process| {
-            let key = nodes.iter().find(|node| node.index == process.index()).map(|n| n.record.ed25519.to_hex());
+            let key =
+                nodes.iter().find(|node| node.index == process.index()).map(|n| n.record.ed25519.to_hex());
             json!({"index": process.index(), "pid": process.pid(), "ed25519": key})
         })
         .collect();

@@ -24,7 +24,12 @@ async fn chats_over(context: &Context, session: &Session, offline: bool) -> Resu
             let name = chat.name.as_deref().map_or_else(|| short(&chat.chat), tame);
             let request = if chat.request { "  (message request)" } else { "" };
             let last = chat.last.as_ref().map(|last| format!("\n    {}", tame(&first_line(&last.text))));
-            format!("{name}{request}  {} messages\n    {}{}", chat.messages, chat.chat, last.unwrap_or_default())
+            format!(
+                "{name}{request}  {} messages\n    {}{}",
+                chat.messages,
+                chat.chat,
+                last.unwrap_or_default()
+            )
         });
     }
     if chats.is_empty() {

@@ -55,7 +55,11 @@ async fn send_over(
     }
     if state.state == MessageState::Failed {
         let reason = state.reason.unwrap_or_else(|| "the network refused it".to_owned());
-        return Err(Failure::failed("not_sent", format!("the message was not sent: {reason}"), "send it again"));
+        return Err(Failure::failed(
+            "not_sent",
+            format!("the message was not sent: {reason}"),
+            "send it again",
+        ));
     }
     let reason = match (&state.reason, state.signed) {
         (Some(reason), _) => reason.clone(),
@@ -69,13 +73,16 @@ async fn send_over(
 async fn unsent(session: &Session, message: &Message, no_queue: bool, kind: &str, reason: &str) -> Failure {
     let what = format!("the message is not stored by a majority of the recipient's swarm yet: {reason}");
     if !no_queue {
-        let hint = "it stays queued and is sent as soon as the profile is used again and the network can be reached";
+        let hint =
+            "it stays queued and is sent as soon as the profile is used again and the network can be reached";
         return Failure::unreachable(kind, what, hint);
     }
     match session.take_back(&message.id).await {
-        Ok(SentState { state: MessageState::Failed, .. }) => {
-            Failure::unreachable(kind, what, "it has been taken back; send it again when the network can be reached")
-        }
+        Ok(SentState { state: MessageState::Failed, .. }) => Failure::unreachable(
+            kind,
+            what,
+            "it has been taken back; send it again when the network can be reached",
+        ),
         _ => Failure::unreachable(kind, what, "some members have it already, so it could not be taken back"),
     }
 }
@@ -89,13 +96,15 @@ fn describe_stored(state: &SentState) -> String {
 
 fn read_input() -> Result<String, Failure> {
     let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .take(MAX_INPUT)
-        .read_to_string(&mut text)
-        .map_err(|e| Failure::failed("io", format!("reading the text from standard input: {e}"), "try again"))?;
+    std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text).map_err(|e| {
+        Failure::failed("io", format!("reading the text from standard input: {e}"), "try again")
+    })?;
     // The line break at the end is the terminal's, not the writer's.
-    Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
+    Ok(text
+        .strip_suffix('\n')
+        .map(|text| text.strip_suffix('\r').unwrap_or(text))
+        .unwrap_or(&text)
+        .to_owned())
 }
 
 pub(super) async fn listen(context: &Context, args: &Listen) -> Result<(), Failure> {

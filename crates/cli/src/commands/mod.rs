@@ -97,13 +97,15 @@ fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
         // Relative paths would mean something else to the nodes, which are started elsewhere.
         return std::path::absolute(given).map_err(|e| Failure::io("finding", given, &e));
     }
-    directories::ProjectDirs::from("", "", "conclave").map(|dirs| dirs.data_dir().to_owned()).ok_or_else(|| {
-        Failure::usage(
-            "no_data_dir",
-            "this user has no home directory to keep data in",
-            "name a folder with --data-dir DIR",
-        )
-    })
+    directories::ProjectDirs::from("", "", "conclave").map(|dirs| dirs.data_dir().to_owned()).ok_or_else(
+        || {
+            Failure::usage(
+                "no_data_dir",
+                "this user has no home directory to keep data in",
+                "name a folder with --data-dir DIR",
+            )
+        },
+    )
 }
 
 /// Waits until the user or the system asks the program to stop.
@@ -111,7 +113,8 @@ pub(crate) async fn stop_asked() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        let (Ok(mut terminate), Ok(mut hangup)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
         else {
             let _ = tokio::signal::ctrl_c().await;
             return;

@@ -87,7 +87,10 @@ async fn introduce(sessions: &[Session]) -> Result<(), Failure> {
 }
 
 fn welcome(context: &Context, args: &Up, profiles: &[serde_json::Value]) -> String {
-    let mut lines = vec![format!("A private network of {} service nodes is running on this machine.", args.nodes), String::new()];
+    let mut lines = vec![
+        format!("A private network of {} service nodes is running on this machine.", args.nodes),
+        String::new(),
+    ];
     for profile in profiles {
         let text = |name: &str| profile.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
         lines.push(format!("  {:<6} {}", text("name"), text("account_id")));

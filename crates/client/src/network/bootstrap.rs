@@ -129,10 +129,16 @@ mod tests {
     #[test]
     fn urls_are_split_into_address_and_path() {
         for (url, expected) in [
-            ("https://127.0.0.1:8443/json_rpc", Some((Address::Ip("127.0.0.1:8443".parse().unwrap()), "/json_rpc"))),
+            (
+                "https://127.0.0.1:8443/json_rpc",
+                Some((Address::Ip("127.0.0.1:8443".parse().unwrap()), "/json_rpc")),
+            ),
             ("https://192.0.2.1/x", Some((Address::Ip("192.0.2.1:443".parse().unwrap()), "/x"))),
             ("https://[2001:db8::1]:9/x", Some((Address::Ip("[2001:db8::1]:9".parse().unwrap()), "/x"))),
-            ("https://seed.example.org:4443/json_rpc", Some((Address::Name("seed.example.org".into(), 4443), "/json_rpc"))),
+            (
+                "https://seed.example.org:4443/json_rpc",
+                Some((Address::Name("seed.example.org".into(), 4443), "/json_rpc")),
+            ),
             ("https://seed.example.org", Some((Address::Name("seed.example.org".into(), 443), "/"))),
             ("http://seed.example.org/x", None),
             ("https://seed.example.org:x/", None),

@@ -34,7 +34,9 @@ impl GuardFile {
 
     /// Keeps the guards for later runs.
     pub(super) fn write(&self, state: &GuardState) {
-        if let Err(error) = crate::profile::write_private(&self.path, &serde_json::to_vec(state).unwrap_or_default()) {
+        if let Err(error) =
+            crate::profile::write_private(&self.path, &serde_json::to_vec(state).unwrap_or_default())
+        {
             tracing::warn!(%error, "the guards could not be kept; another run may choose others");
         }
     }

@@ -18,8 +18,8 @@ use conclave_proto::network::{Directory, NetworkFile, SignedDirectory};
 use conclave_proto::rpc::Request;
 use conclave_proto::rpc::answers::{InfoAnswer, Stamp};
 use conclave_proto::{SnodeRecord, Timestamp};
-use conclave_transport::https::{self, Client as Https};
 use conclave_transport::Deadline;
+use conclave_transport::https::{self, Client as Https};
 use rand_core::{OsRng, RngCore as _};
 use serde_json::Value;
 

@@ -131,7 +131,10 @@ fn relayed(error: &mut Value) -> Error {
         Ok(record) => Error::Relayed(record),
         Err(_) => Error::Owner {
             profile: String::new(),
-            problem: format!("does not understand the request: {}", error.get("message").unwrap_or(&Value::Null)),
+            problem: format!(
+                "does not understand the request: {}",
+                error.get("message").unwrap_or(&Value::Null)
+            ),
         },
     }
 }

@@ -23,15 +23,33 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 pub enum Call {
     Account,
     /// Whether the caller means the network this profile is in.
-    CheckNetwork { file: String },
-    Send { to: String, text: String },
-    WaitFor { id: MessageId, state: MessageState, timeout_ms: u64 },
-    TakeBack { id: MessageId },
+    CheckNetwork {
+        file: String,
+    },
+    Send {
+        to: String,
+        text: String,
+    },
+    WaitFor {
+        id: MessageId,
+        state: MessageState,
+        timeout_ms: u64,
+    },
+    TakeBack {
+        id: MessageId,
+    },
     Fetch,
     Chats,
-    History { chat: String, limit: u32 },
-    Unprinted { limit: u32 },
-    MarkPrinted { ids: Vec<MessageId> },
+    History {
+        chat: String,
+        limit: u32,
+    },
+    Unprinted {
+        limit: u32,
+    },
+    MarkPrinted {
+        ids: Vec<MessageId>,
+    },
     Status,
     /// Events follow as notifications.
     Subscribe,

@@ -1,6 +1,8 @@
 //! The real binary on real loopback sockets, driven as a person or a script would drive it.
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+pub mod in_process;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -99,7 +101,7 @@ impl Home {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(conclave());
-        command.args(args).arg("--json").env("CONCLAVE_DATA_DIR", self.path());
+        command.arg("--json").args(args).env("CONCLAVE_DATA_DIR", self.path());
         for variable in ["CONCLAVE_NETWORK", "CONCLAVE_PASSPHRASE", "CONCLAVE_PHRASE", "RUST_LOG"] {
             command.env_remove(variable);
         }
@@ -291,7 +293,12 @@ impl Net {
             .as_array()
             .unwrap()
             .iter()
-            .map(|p| (u32::try_from(p["pid"].as_u64().unwrap()).unwrap(), p["ed25519"].as_str().unwrap().to_owned()))
+            .map(|p| {
+                (
+                    u32::try_from(p["pid"].as_u64().unwrap()).unwrap(),
+                    p["ed25519"].as_str().unwrap().to_owned(),
+                )
+            })
             .collect()
     }
 

@@ -1,0 +1,50 @@
+//! A private network whose nodes run in this process, on real sockets, so that a test can look inside them.
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::path::Path;
+
+use conclave_client::profile::{DataDir, ProfileName, Protection};
+use conclave_client::{Client, ClientOptions, accounts};
+use conclave_devnet::{Layout, Plan};
+use conclave_node::{Clock as _, Hooks, Node, NodeConfig, SystemClock};
+use conclave_proto::network::NetworkFile;
+
+pub struct InProcess {
+    pub dir: tempfile::TempDir,
+    pub network: NetworkFile,
+    pub nodes: Vec<Node>,
+}
+
+impl InProcess {
+    /// `count` nodes, each with the hooks of its number (from 0).
+    pub async fn start(count: usize, hooks: impl Fn(usize) -> Hooks) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::in_data_dir(dir.path());
+        let plan = Plan::prepare(layout, count, None, SystemClock.now()).unwrap();
+        let mut nodes = Vec::new();
+        for node in plan.nodes() {
+            let config = NodeConfig::read(&plan.layout().node_config(node.index)).unwrap();
+            nodes.push(Node::start(&config, hooks(node.index - 1)).await.unwrap());
+        }
+        Self { network: plan.network_file().clone(), nodes, dir }
+    }
+
+    /// A new account in a data directory of its own below this network's.
+    pub fn client(&self, name: &str, options: ClientOptions) -> Client {
+        self.client_in(&self.dir.path().join("clients").join(name), name, options)
+    }
+
+    pub fn client_in(&self, dir: &Path, name: &str, options: ClientOptions) -> Client {
+        let profile = ProfileName::new(name).unwrap();
+        let (owned, _) =
+            accounts::create(&DataDir::new(dir), &profile, name, &Protection::KeyFile, Some(&self.network))
+                .unwrap();
+        Client::start(owned, options).unwrap()
+    }
+
+    pub async fn stop(self) {
+        for node in self.nodes {
+            node.shutdown().await;
+        }
+    }
+}

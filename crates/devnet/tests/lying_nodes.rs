@@ -1,0 +1,121 @@
+//! Nodes that lie, and clocks that are wrong.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::in_process::InProcess;
+use conclave_client::types::{MessageState, SentState};
+use conclave_client::{Client, ClientOptions, Clock, SystemClock};
+use conclave_crypto::AccountId;
+use conclave_node::{Hooks, Misbehave};
+use conclave_proto::Timestamp;
+
+fn id(client: &Client) -> AccountId {
+    AccountId::from_hex(&client.account().account_id).unwrap()
+}
+
+/// A network of five nodes (one swarm), of which the first `liars` lie.
+async fn network(liars: usize, how: Misbehave) -> InProcess {
+    InProcess::start(5, |node| Hooks {
+        misbehave: if node < liars { how } else { Misbehave::Honest },
+        ..Hooks::default()
+    })
+    .await
+}
+
+async fn send(client: &Client, to: &AccountId, wait: Duration) -> SentState {
+    let sent = client.send_text(to, "is it there?").await.unwrap();
+    client.wait_for(&sent.id, MessageState::Stored, wait).await.unwrap()
+}
+
+/// Long enough for anything that is going to happen; what is waited for ends the wait sooner.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_with_a_wrong_key_do_not_count() {
+    let network = network(2, Misbehave::WrongKey).await;
+    let alice = network.client("alice", ClientOptions::default());
+    let state = send(&alice, &id(&alice), PATIENCE).await;
+    assert_eq!((state.state, state.signed, state.swarm), (MessageState::Stored, Some(3), Some(5)));
+    alice.shutdown().await;
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_honest_majority_a_message_is_never_called_stored() {
+    let network = network(3, Misbehave::WrongKey).await;
+    let alice = network.client("alice", ClientOptions::default());
+    let state = send(&alice, &id(&alice), Duration::from_secs(4)).await;
+    assert!(state.state < MessageState::Stored, "{state:?}");
+    assert!(state.signed.unwrap_or(0) <= 2, "{state:?}");
+    let status = alice.status().await.unwrap();
+    assert_eq!(status.queued, 1, "it is still tried");
+    alice.shutdown().await;
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_answer_rubbish_are_passed_over() {
+    let network = network(2, Misbehave::Rubbish).await;
+    let alice = network.client("alice", ClientOptions::default());
+    let bob = network.client("bob", ClientOptions::default());
+    let state = send(&alice, &id(&bob), PATIENCE).await;
+    assert_eq!(state.state, MessageState::Stored, "{state:?}");
+    assert_eq!((state.signed, state.swarm), (Some(3), Some(5)));
+    // Whatever two members answer, the message is found with the others.
+    let mut events = bob.events();
+    while bob.unprinted(10).await.unwrap().is_empty() {
+        events.recv().await.unwrap();
+    }
+    alice.shutdown().await;
+    bob.shutdown().await;
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_forgets_does_not_hide_a_message() {
+    let network = network(2, Misbehave::Forgets).await;
+    let alice = network.client("alice", ClientOptions::default());
+    let bob = network.client("bob", ClientOptions::default());
+    send(&alice, &id(&bob), PATIENCE).await;
+    let mut events = bob.events();
+    while bob.unprinted(10).await.unwrap().is_empty() {
+        events.recv().await.unwrap();
+    }
+    alice.shutdown().await;
+    bob.shutdown().await;
+    network.stop().await;
+}
+
+/// A machine whose clock is wrong by so many milliseconds.
+struct Skewed(i64);
+
+impl Clock for Skewed {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now().0.saturating_add_signed(self.0))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_off_by_two_minutes_is_learnt_and_messages_carry_the_network_s_time() {
+    let network = network(0, Misbehave::Honest).await;
+    for (name, skew) in [("ahead", 120_000), ("behind", -120_000)] {
+        let options = ClientOptions { clock: Arc::new(Skewed(skew)), ..ClientOptions::default() };
+        let client = network.client(name, options);
+        let before = SystemClock.now();
+        let sent = client.send_text(&id(&client), "what time is it?").await.unwrap();
+        let state = client.wait_for(&sent.id, MessageState::Stored, PATIENCE).await.unwrap();
+        assert_eq!(state.state, MessageState::Stored, "{name}: {state:?}");
+        let off = before.distance(Timestamp(sent.sent_at));
+        assert!(off < Duration::from_secs(30), "{name}: sent {off:?} away from the network's time");
+        let report = client.fetch().await.unwrap();
+        assert_eq!(report.answered, 5, "{name}: signed requests are within the nodes' tolerance");
+        let offset = client.status().await.unwrap().clock_offset_ms;
+        assert!((offset + skew).abs() < 30_000, "{name}: learnt {offset}");
+        client.shutdown().await;
+    }
+    network.stop().await;
+}
