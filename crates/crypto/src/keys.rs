@@ -163,13 +163,9 @@ impl Ed25519Secret {
     /// The X25519 secret of the same key: the first half of SHA-512(seed), clamped
     /// (`crypto_sign_ed25519_sk_to_curve25519`).
     pub fn to_x25519(&self) -> X25519Secret {
-        let mut hash = Sha512::digest(self.seed().as_ref());
-        let mut half = Zeroizing::new([0u8; 32]);
-        for (to, from) in half.iter_mut().zip(hash.iter()) {
-            *to = *from;
-        }
-        hash.as_mut_slice().zeroize();
-        X25519Secret::from_bytes(*half)
+        let hash = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(self.seed().as_ref())));
+        let (half, _) = hash.split_first_chunk::<32>().expect("SHA-512 has 64 bytes");
+        X25519Secret::from_bytes(curve25519_dalek::scalar::clamp_integer(*half))
     }
 }
 
