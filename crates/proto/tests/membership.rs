@@ -68,8 +68,7 @@ mod checks;
 
 #[test]
 fn the_generator_and_new_swarm_ids_are_the_reference_s() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/storage-onion.json");
-    let vectors: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let vectors = conclave_testkit::vectors::file("storage-onion");
     checks::check_mt19937_64(&vectors["mt19937_64"]).unwrap();
     checks::check_new_swarm_id(&vectors["new_swarm_id"]).unwrap();
     checks::check_new_swarm_id_sequence(&vectors["new_swarm_id_sequence"]).unwrap();
