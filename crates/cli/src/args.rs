@@ -46,7 +46,8 @@ pub(crate) struct Global {
         help_heading = "Common options"
     )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The network to use: a network file [default: the profile's, else DIR/network.json]
+    /// The network to use: a network file, or an https:// address with #sha256=FINGERPRINT
+    /// [default: the profile's own, else DIR/network.json]
     #[arg(
         long,
         global = true,

@@ -30,8 +30,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How a client is started.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// The network to use; the profile's own if absent. Another than the profile's is refused.
+    /// The network that was asked for. Another than the profile's is refused.
     pub network: Option<NetworkFile>,
+    /// The network of a profile that has none yet; for one that has, only news about the same network.
+    pub default_network: Option<NetworkFile>,
     /// Where the machine's time comes from.
     pub clock: Arc<dyn Clock>,
     /// How paths are made. Fewer hops than three give away what onion routing hides.
@@ -42,7 +44,13 @@ pub struct ClientOptions {
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { network: None, clock: Arc::new(SystemClock), paths: PathConfig::default(), online: true }
+        Self {
+            network: None,
+            default_network: None,
+            clock: Arc::new(SystemClock),
+            paths: PathConfig::default(),
+            online: true,
+        }
     }
 }
 
@@ -106,7 +114,12 @@ impl Client {
     /// # Errors
     /// If the profile belongs to another network than the one named, or to none and none is named.
     pub fn start(profile: OwnedProfile, options: ClientOptions) -> Result<Self, Error> {
-        if let Some(network) = &options.network {
+        let own = profile.network()?;
+        let default = options
+            .default_network
+            .as_ref()
+            .filter(|default| own.as_ref().is_none_or(|own| own.same_network(default)));
+        if let Some(network) = options.network.as_ref().or(default) {
             profile.check_network(network)?;
         }
         let file = profile.network()?.ok_or(NetworkError::NoNetwork)?;

@@ -35,7 +35,7 @@ impl Clock for SystemClock {
 
 /// The offset between the network's time and the machine's.
 #[derive(Debug, Default)]
-pub struct Offset {
+pub(crate) struct Offset {
     state: Mutex<State>,
 }
 
@@ -49,12 +49,12 @@ struct State {
 
 impl Offset {
     /// Starting from what an earlier run knew, in milliseconds.
-    pub fn remembering(millis: i64) -> Self {
+    pub(crate) fn remembering(millis: i64) -> Self {
         Self { state: Mutex::new(State { remembered: millis, samples: VecDeque::new() }) }
     }
 
     /// Network time minus machine time, in milliseconds.
-    pub fn millis(&self) -> i64 {
+    pub(crate) fn millis(&self) -> i64 {
         let state = self.lock();
         let mut sorted: Vec<i64> = state.samples.iter().map(|(_, offset)| *offset).collect();
         sorted.sort_unstable();
@@ -62,13 +62,13 @@ impl Offset {
     }
 
     /// Whether anything has been measured in this run.
-    pub fn is_measured(&self) -> bool {
+    pub(crate) fn is_measured(&self) -> bool {
         !self.lock().samples.is_empty()
     }
 
     /// Learns that `node` said it was `theirs` in answer to a request sent at `sent` that came back at `received`, both
     /// by the machine's clock.
-    pub fn learn(&self, node: Ed25519Public, theirs: Timestamp, sent: Timestamp, received: Timestamp) {
+    pub(crate) fn learn(&self, node: Ed25519Public, theirs: Timestamp, sent: Timestamp, received: Timestamp) {
         let round_trip = received.since(sent);
         if round_trip > MAX_ROUND_TRIP || received < sent {
             return;
@@ -86,7 +86,7 @@ impl Offset {
     }
 
     /// Forgets what was measured, because it turned out to be wrong.
-    pub fn distrust(&self) {
+    pub(crate) fn distrust(&self) {
         let millis = self.millis();
         let mut state = self.lock();
         state.remembered = millis;
@@ -94,7 +94,7 @@ impl Offset {
     }
 
     /// Machine time as network time.
-    pub fn apply(&self, machine: Timestamp) -> Timestamp {
+    pub(crate) fn apply(&self, machine: Timestamp) -> Timestamp {
         Timestamp(machine.0.saturating_add_signed(self.millis()))
     }
 

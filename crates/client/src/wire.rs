@@ -40,7 +40,7 @@ pub(crate) fn seal(
     let sealed = session_protocol::seal(sender.ed25519(), recipient, &padding::pad_content(&content), rng);
     // Whoever has no Pro key attaches 64 bytes that nobody can tell from a signature (client-messages 3.9).
     let decoy = pro::decoy_signature(rng);
-    Envelope::one_to_one(message.sent_at, sealed, decoy).wrap()
+    Envelope::one_to_one(message.sent_at, sealed, *decoy.as_bytes()).wrap()
 }
 
 /// What stored bytes say, to the owner of `account`.

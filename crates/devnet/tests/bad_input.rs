@@ -190,3 +190,30 @@ fn too_few_nodes_for_a_path_is_said_and_not_worked_around() {
     assert!(error["message"].as_str().unwrap().contains("a path needs 4"), "{error}");
     net.stop();
 }
+
+#[test]
+fn a_profile_of_another_network_is_not_touched_by_the_data_directory_s_own() {
+    let (home, other) = (Home::new(), Home::new());
+    let elsewhere = Net::start(&other, 4);
+    let file = elsewhere.ready["network"].as_str().unwrap().to_owned();
+    home.run(&["account", "create", "--name", "Far", "--profile", "far", "--network", &file]).ok();
+    let net = Net::start(&home, 4);
+    // The data directory has a network now, and the profile goes on with its own.
+    let status = home.run(&["status", "--profile", "far"]).ok().event("status");
+    let theirs: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(status["network_id"], theirs["network_id"]);
+    net.stop();
+    elsewhere.stop();
+}
+
+#[test]
+fn a_network_file_from_the_web_needs_the_right_fingerprint() {
+    let home = Home::new();
+    for (url, code, kind) in [
+        ("http://127.0.0.1:9/network.json", 2, "network_url"),
+        ("https://127.0.0.1:9/network.json#sha256=00", 3, "network_url"),
+    ] {
+        let error = home.run(&["status", "--network", url]).fails_with(code);
+        assert_eq!(error["kind"], kind, "{error}");
+    }
+}

@@ -58,15 +58,28 @@ impl Context {
         Ok(ProfileName::new(&self.global.profile)?)
     }
 
-    /// The network the caller named, or the data directory's own.
+    /// The network the caller named.
+    pub(crate) async fn named_network(&self) -> Result<Option<NetworkFile>, Failure> {
+        network::named(self.global.network.as_deref(), self.output).await
+    }
+
+    /// The network of a new profile: the one the caller named, else the data directory's.
     pub(crate) async fn network(&self) -> Result<Option<NetworkFile>, Failure> {
-        network::named(self.global.network.as_deref(), &self.data_dir, self.output).await
+        match self.named_network().await? {
+            Some(named) => Ok(Some(named)),
+            None => network::of_data_dir(&self.data_dir),
+        }
     }
 
     /// Opens the profile: as its owner, or through its owner.
     pub(crate) async fn open(&self, online: bool) -> Result<Session, Failure> {
         let profile = self.profile()?;
-        let options = ClientOptions { network: self.network().await?, online, ..ClientOptions::default() };
+        let options = ClientOptions {
+            network: self.named_network().await?,
+            default_network: network::of_data_dir(&self.data_dir)?,
+            online,
+            ..ClientOptions::default()
+        };
         let mut passphrase = secrets::passphrase(&self.global)?;
         loop {
             let opened = {

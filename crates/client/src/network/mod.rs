@@ -26,6 +26,7 @@ use serde_json::Value;
 use crate::clock::{Clock, Offset};
 use crate::store::{ClientStore, Meta};
 
+pub use bootstrap::download;
 pub use error::NetworkError;
 use guards::GuardFile;
 

@@ -1,5 +1,12 @@
 //! A private network whose nodes run in this process, on real sockets, so that a test can look inside them.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
 
 use std::path::Path;
 

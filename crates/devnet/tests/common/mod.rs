@@ -1,5 +1,12 @@
 //! The real binary on real loopback sockets, driven as a person or a script would drive it.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
 
 pub mod in_process;
 

@@ -131,6 +131,16 @@ impl Client {
         deadline.run(self.exchange(target, request)).await.unwrap_or(Err(Error::Timeout))
     }
 
+    /// Sends one GET request and waits for the whole response.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn get(&self, target: &Target, path: &str, deadline: Deadline) -> Result<Response, Error> {
+        let request = Request::builder().method(Method::GET).uri(path).header(HOST, target.host());
+        let request = request.body(Full::new(Bytes::new())).map_err(Error::Request)?;
+        deadline.run(self.exchange(target, request)).await.unwrap_or(Err(Error::Timeout))
+    }
+
     /// Drops all idle connections, for instance after the machine changed its network.
     pub fn forget_connections(&self) {
         self.lock().by_place.clear();
