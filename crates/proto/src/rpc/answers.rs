@@ -12,7 +12,7 @@ use super::fields::Fields;
 use super::results::{NodeResult, hash, number, time, truth};
 use super::{Dict, Request, RpcError, Value, status};
 use crate::btstream::Frame;
-use crate::{MessageHash, SnodeRecord, SwarmId, Timestamp, Version, base32z, bt};
+use crate::{MessageHash, SnodeRecord, SwarmId, Timestamp, Version, base32z};
 
 /// Status and body of an answer, before a transport spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +83,8 @@ impl Answer {
         if self.code == 200 {
             return Frame::Reply { id, body };
         }
-        let mut text = format!("{} {}\n\n", self.code, status::reason(self.code).unwrap_or("Unknown"));
-        let mut error = std::mem::take(&mut text).into_bytes();
+        let reason = status::reason(self.code).unwrap_or("Unknown");
+        let mut error = format!("{} {reason}\n\n", self.code).into_bytes();
         error.extend(body);
         Frame::Error { id, body: error }
     }
@@ -459,7 +459,7 @@ pub fn read_expiries(answer: &serde_json::Value) -> Option<BTreeMap<MessageHash,
     entries.iter().map(entry).collect()
 }
 
-/// The bt dictionary a member answers to a forwarded request, or the fields of a bt answer.
+/// The bt dictionary a member answers to a forwarded request (2.6).
 pub fn member_answer(result: &NodeResult) -> Vec<u8> {
-    bt::Value::encode(&Value::Dict(result.to_dict()).to_bt())
+    Value::Dict(result.to_dict()).to_bt().encode()
 }
