@@ -176,7 +176,16 @@ pub fn parse_guard_body(body: &[u8]) -> Result<(Layer, u64), PeelError> {
 /// [`PeelError::Ciphertext`], [`PeelError::NoSuchNode`]. Whatever else is wrong inside is told
 /// sealed: [`Peeled::Refused`].
 pub fn peel(own: &X25519Pair, layer: &Layer) -> Result<Peeled, PeelError> {
-    let (plaintext, keys) = open(own, layer)?;
+    peel_owned(own, layer.clone())
+}
+
+/// [`peel`] for a layer that is not needed any more, decrypted where it lies.
+///
+/// # Errors
+/// As [`peel`].
+pub fn peel_owned(own: &X25519Pair, mut layer: Layer) -> Result<Peeled, PeelError> {
+    let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
+    let plaintext = keys.open_in_place(&mut layer.data).map_err(|_| PeelError::Ciphertext)?;
     dispatch(plaintext, keys)
 }
 
@@ -187,7 +196,8 @@ pub fn peel(own: &X25519Pair, layer: &Layer) -> Result<Peeled, PeelError> {
 /// [`PeelError::GuardBody`], [`PeelError::Ciphertext`]: answer 400.
 pub fn open_at_server(own: &X25519Pair, body: &[u8]) -> Result<(Vec<u8>, ReplySealer), PeelError> {
     let (layer, _) = parse_guard_body(body)?;
-    let (payload, keys) = open(own, &layer)?;
+    let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
+    let payload = keys.open(&layer.data).map_err(|_| PeelError::Ciphertext)?;
     Ok((payload, ReplySealer { keys, json: false, base64: false }))
 }
 
@@ -258,43 +268,30 @@ impl std::fmt::Debug for ReplySealer {
     }
 }
 
-fn open(own: &X25519Pair, layer: &Layer) -> Result<(Vec<u8>, ChannelKeys), PeelError> {
-    let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
-    let plaintext = keys.open(&layer.data).map_err(|_| PeelError::Ciphertext)?;
-    Ok((plaintext, keys))
-}
-
 /// Reads the plaintext of a layer. `keys` are those it was opened with.
-fn dispatch(mut plaintext: Vec<u8>, keys: ChannelKeys) -> Result<Peeled, PeelError> {
+fn dispatch(plaintext: &[u8], keys: ChannelKeys) -> Result<Peeled, PeelError> {
     let reply = ReplySealer { keys, json: false, base64: true };
     let refused = |text, reply| Ok(Peeled::Refused { status: 400, text, reply });
-    let Ok(combined) = combined::decode(&plaintext) else { return refused("Invalid json", reply) };
+    let Ok(combined) = combined::decode(plaintext) else { return refused("Invalid json", reply) };
     let routing = match routing(&combined.control) {
         Ok(routing) => routing,
         Err(text) => return refused(text, reply),
     };
-    let body_length = combined.body.len();
     Ok(match routing {
         Routing::Final { json, base64 } => {
-            keep_body(&mut plaintext, body_length);
-            Peeled::Final { body: plaintext, reply: ReplySealer { json, base64, ..reply } }
+            Peeled::Final { body: combined.body.to_vec(), reply: ReplySealer { json, base64, ..reply } }
         }
-        Routing::Server(server) if server.is_allowed() => Peeled::Proxy { server, plaintext, reply },
+        Routing::Server(server) if server.is_allowed() => {
+            Peeled::Proxy { server, plaintext: plaintext.to_vec(), reply }
+        }
         Routing::Server(_) => return refused("Invalid url", reply),
         Routing::Snode { destination, ephemeral_key, enc_type } => {
             let destination =
                 Ed25519Public::from_bytes(destination).map_err(|_| PeelError::NoSuchNode(destination))?;
-            keep_body(&mut plaintext, body_length);
-            Peeled::Relay { destination, layer: Layer { data: plaintext, enc_type, ephemeral_key } }
+            let layer = Layer { data: combined.body.to_vec(), enc_type, ephemeral_key };
+            Peeled::Relay { destination, layer }
         }
     })
-}
-
-/// Leaves of a combined payload only its body, without another allocation.
-fn keep_body(payload: &mut Vec<u8>, body_length: usize) {
-    const LENGTH_PREFIX: usize = 4;
-    payload.truncate(LENGTH_PREFIX + body_length);
-    payload.drain(..LENGTH_PREFIX);
 }
 
 /// `ephemeral_key` and `enc_type` of a layer.
