@@ -6,6 +6,8 @@
 pub mod accounts;
 mod client;
 mod clock;
+#[doc(hidden)]
+pub mod doors;
 mod error;
 pub mod network;
 mod outbox;

@@ -112,9 +112,18 @@ pub(super) fn unlock(
     name: &super::ProfileName,
     unlock: &Unlock<'_>,
 ) -> Result<DatabaseKey, OpenError> {
-    let name = || name.to_string();
+    key_of(read(path)?, path, &name.to_string(), unlock)
+}
+
+/// The key in the text of a key file that needs no passphrase: what fuzzing reaches of this module.
+pub(crate) fn key_in(text: &[u8]) -> Option<DatabaseKey> {
+    let file = serde_json::from_slice(text).ok()?;
+    key_of(file, Path::new("key.json"), "", &Unlock::KeyFile).ok()
+}
+
+fn key_of(file: KeyFile, path: &Path, name: &str, unlock: &Unlock<'_>) -> Result<DatabaseKey, OpenError> {
+    let name = || name.to_owned();
     let corrupt = |detail: &str| OpenError::Corrupt { path: path.to_owned(), detail: detail.to_owned() };
-    let file = read(path)?;
     let check = hex::decode(&file.check)
         .ok()
         .filter(|bytes| bytes.len() == 32)

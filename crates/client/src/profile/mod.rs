@@ -23,6 +23,7 @@ use conclave_crypto::{CryptoRngCore, RecoveryPhrase};
 use conclave_proto::network::NetworkFile;
 
 pub use error::OpenError;
+pub(crate) use key_file::key_in;
 pub use names::{DisplayName, InvalidDisplayName, InvalidProfileName, ProfileName};
 
 use crate::store::{ClientStore, DatabaseKey, Meta, StoreOptions};
@@ -39,9 +40,9 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     os::replace_private_file(path, content)
 }
 
-/// Makes a file its owner's alone.
-pub(crate) fn make_private(path: &Path) -> io::Result<()> {
-    os::make_private(path)
+/// Lets nobody but the owner use a socket.
+pub(crate) fn make_socket_private(path: &Path) -> io::Result<()> {
+    os::make_socket_private(path)
 }
 
 /// Whether the program at the other end of a local connection runs for the user who owns `path`.
