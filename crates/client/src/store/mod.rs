@@ -156,8 +156,12 @@ impl ClientStore {
 
     /// Does `work` on a blocking thread.
     ///
-    /// ```ignore
+    /// ```no_run
+    /// # use conclave_client::store::{ClientStore, StoreError};
+    /// # async fn example(store: ClientStore, now: conclave_proto::Timestamp) -> Result<(), StoreError> {
     /// let due = store.run(move |store| store.due(now, 16)).await?;
+    /// # Ok(())
+    /// # }
     /// ```
     ///
     /// # Errors
