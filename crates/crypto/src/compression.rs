@@ -22,6 +22,10 @@ pub fn compress(bytes: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`DecompressError`].
 pub fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+    if bytes.is_empty() {
+        // zstd reads nothing as no frames, and so as valid; the formats have exactly one.
+        return Err(DecompressError { limit });
+    }
     let mut expanded = zstd::bulk::decompress(bytes, limit).map_err(|_| DecompressError { limit })?;
     expanded.shrink_to_fit();
     Ok(expanded)
@@ -38,6 +42,7 @@ mod tests {
         assert_eq!(decompress(&bomb, 1_999_999), Err(DecompressError { limit: 1_999_999 }));
         assert_eq!(decompress(&bomb, 2_000_000).unwrap().len(), 2_000_000);
         assert!(decompress(b"no frame", 100).is_err());
+        assert!(decompress(b"", 100).is_err());
         assert!(decompress(&bomb[..bomb.len() - 1], 2_000_000).is_err());
     }
 }

@@ -1,6 +1,12 @@
 //! Keys, credentials and messages of whole groups, as the reference made them (the configs of the same
 //! groups are for the crate that reads configs).
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 use conclave_crypto::group::keys::{self, Rekey};
 use conclave_crypto::group::subaccount::{AuthData, AuthDataError, DELETE, MEMBER_RIGHTS, READ, WRITE};

@@ -1,5 +1,12 @@
 //! Known answers: every one is met, and none could be changed without somebody noticing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod checks;
 #[path = "../../testkit/src/vectors/flip.rs"]

@@ -213,3 +213,92 @@ impl<'a> Fields<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: [u8; NONCE_LENGTH] = [5; NONCE_LENGTH];
+
+    struct Case {
+        author: Ed25519Secret,
+        group: Ed25519Public,
+        key: GroupKey,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            Self {
+                author: Ed25519Secret::from_seed(&[1; 32]),
+                group: Ed25519Secret::from_seed(&[2; 32]).public(),
+                key: GroupKey::from_bytes([3; 32]),
+            }
+        }
+
+        /// Opens a dictionary made of version, author, signature over `signed`, and more entries.
+        fn open(
+            &self,
+            version: &str,
+            signed: &[u8],
+            before: &[u8],
+            after: &[u8],
+        ) -> Result<Vec<u8>, GroupMessageError> {
+            let mut dict = format!("d0:{version}1:a").into_bytes();
+            bt::write_bytes(&mut dict, self.author.public().as_bytes());
+            dict.extend_from_slice(before);
+            dict.extend_from_slice(b"1:s");
+            let signature = self.author.sign(&[signed, self.group.as_bytes()].concat());
+            bt::write_bytes(&mut dict, signature.as_bytes());
+            dict.extend_from_slice(after);
+            dict.push(b'e');
+            let mut sealed = NONCE.to_vec();
+            aead::seal_into(&mut sealed, self.key.as_bytes(), &NONCE, &dict);
+            open([&self.key], &self.group, &sealed).map(|opened| opened.envelope)
+        }
+    }
+
+    #[test]
+    fn unknown_entries_are_ignored_and_padding_is_not_needed() {
+        assert_eq!(Case::new().open("i1e", b"x", b"1:d1:x1:fi7e", b"1:u1:y").unwrap(), b"x");
+    }
+
+    #[test]
+    fn messages_of_another_shape_are_refused() {
+        let case = Case::new();
+        let malformed = Err(GroupMessageError::Malformed);
+        assert_eq!(case.open("i2e", b"x", b"1:d1:x", b""), Err(GroupMessageError::Version(2)));
+        assert_eq!(case.open("1:1", b"x", b"1:d1:x", b""), malformed, "a version that is no number");
+        assert_eq!(case.open("i1e", b"x", b"", b""), malformed, "no data");
+        assert_eq!(case.open("i1e", b"", b"1:d0:", b""), malformed, "empty data");
+        assert_eq!(case.open("i1e", b"x", b"1:d1:x", b"1:z1:x"), malformed, "plain and compressed");
+        assert_eq!(case.open("i1e", b"y", b"1:d1:x", b""), Err(GroupMessageError::Signature));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_at_the_ceiling() {
+        let case = Case::new();
+        let bomb = compression::compress(&vec![0; MAX_ENVELOPE + 1]);
+        let mut entry = b"1:z".to_vec();
+        bt::write_bytes(&mut entry, &bomb);
+        assert!(matches!(case.open("i1e", &bomb, b"", &entry), Err(GroupMessageError::Decompress(_))));
+    }
+
+    #[test]
+    fn the_largest_envelope_is_sent_and_a_larger_one_is_not() {
+        let case = Case::new();
+        let seal =
+            |length: usize| seal_with_nonce(&case.author, &case.group, &case.key, &vec![7; length], &NONCE);
+        let sealed = seal(MAX_ENVELOPE).unwrap();
+        assert_eq!(open([&case.key], &case.group, &sealed).unwrap().envelope.len(), MAX_ENVELOPE);
+        assert_eq!(seal(MAX_ENVELOPE + 1), Err(EnvelopeTooLarge(MAX_ENVELOPE + 1)));
+    }
+
+    #[test]
+    fn debug_output_holds_neither_key_nor_text() {
+        let case = Case::new();
+        assert_eq!(format!("{:?}", case.key), "GroupKey(hidden)");
+        let sealed = seal_with_nonce(&case.author, &case.group, &case.key, b"text", &NONCE).unwrap();
+        let opened = open([&case.key], &case.group, &sealed).unwrap();
+        assert!(format!("{opened:?}").ends_with("4 bytes)"));
+    }
+}

@@ -5,14 +5,11 @@
 
 use super::{RecoveryPhrase, wordlist};
 
-/// A word is taken for another only if this few slips lie between them.
-const LOOKALIKE_EDITS: usize = 2;
-
 /// The one plausible explanation of a wrong checksum.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suspicion {
-    /// This word was probably meant to be another.
+    /// This word may have to be another.
     Word {
         /// Counted from 1.
         position: usize,
@@ -21,7 +18,7 @@ pub enum Suspicion {
         /// The word that would fit.
         fits: &'static str,
     },
-    /// These two words probably changed places.
+    /// These two words may have changed places.
     Swapped {
         /// Position of the earlier, counted from 1.
         first: usize,
@@ -34,10 +31,10 @@ impl std::fmt::Display for Suspicion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Word { position, read, fits } => {
-                write!(f, "word {position} (“{read}”) is probably “{fits}”")
+                write!(f, "word {position} (“{read}”) may have to be “{fits}”")
             }
             Self::Swapped { first, second } => {
-                write!(f, "words {first} and {second} have probably changed places")
+                write!(f, "words {first} and {second} may have changed places")
             }
         }
     }
@@ -52,19 +49,18 @@ impl std::fmt::Debug for Suspicion {
     }
 }
 
-/// The explanation of indices (checksum last) that do not fit, if a single one is plausible:
-/// neighbours swapped or a lookalike word; failing those, any two words swapped.
+/// The explanation of indices (checksum last) that do not fit, if a single one is plausible. The
+/// likeliest slips are looked at first: neighbours swapped, or a word one letter off; then a word
+/// two letters off; then any two words swapped.
 pub(super) fn suspicion(indices: &[usize]) -> Option<Suspicion> {
-    let mut near: Vec<Suspicion> = swaps(indices, true).collect();
-    near.extend(replacements(indices));
-    match near.as_slice() {
-        [] => {}
-        [one] => return Some(*one),
-        _ => return None,
+    let likeliest = swaps(indices, true).chain(replacements(indices, 1)).collect::<Vec<_>>();
+    let stages: [&dyn Fn() -> Vec<Suspicion>; 2] =
+        [&|| replacements(indices, 2).collect(), &|| swaps(indices, false).collect()];
+    let found = stages.iter().fold(likeliest, |found, next| if found.is_empty() { next() } else { found });
+    match found.as_slice() {
+        [one] => Some(*one),
+        _ => None,
     }
-    let mut far = swaps(indices, false);
-    let first = far.next()?;
-    far.next().is_none().then_some(first)
 }
 
 fn swaps(indices: &[usize], neighbours: bool) -> impl Iterator<Item = Suspicion> {
@@ -80,9 +76,9 @@ fn swaps(indices: &[usize], neighbours: bool) -> impl Iterator<Item = Suspicion>
     })
 }
 
-fn replacements(indices: &[usize]) -> impl Iterator<Item = Suspicion> {
+fn replacements(indices: &[usize], edits: usize) -> impl Iterator<Item = Suspicion> {
     indices.iter().enumerate().flat_map(move |(position, index)| {
-        wordlist::lookalikes(*index, LOOKALIKE_EDITS).into_iter().filter_map(move |other| {
+        wordlist::lookalikes(*index, edits).into_iter().filter_map(move |other| {
             let mut tried = indices.to_vec();
             *tried.get_mut(position)? = other;
             RecoveryPhrase::from_indices(&tried)?;

@@ -63,7 +63,9 @@ pub(super) fn lookalikes(index: usize, limit: usize) -> Vec<usize> {
     let Some(typed) = word(index) else { return Vec::new() };
     LIST.iter()
         .enumerate()
-        .filter(|(other, word)| *other != index && edits(word, typed) <= limit)
+        .filter(|(other, word)| {
+            *other != index && word.len().abs_diff(typed.len()) <= limit && edits(word, typed) <= limit
+        })
         .map(|(other, _)| other)
         .collect()
 }
