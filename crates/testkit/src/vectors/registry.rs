@@ -70,7 +70,8 @@ pub const REGISTRY: &[(&str, Tested, &[&str])] = &[
             "blinded_dm_more",
         ],
     ),
-    ("communities", Tested::Later("communities"), &["pro_proof", "pro_proof_generation2", "join_urls"]),
+    ("communities", Tested::Later("communities"), &["pro_proof", "pro_proof_generation2"]),
+    ("communities", Tested::By("proto"), &["join_urls"]),
     (
         "communities",
         Tested::By("onion"),
