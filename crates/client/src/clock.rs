@@ -12,6 +12,11 @@ use conclave_proto::Timestamp;
 
 /// Measurements that are kept; the median of them is the offset.
 const SAMPLES: usize = 9;
+/// So many nodes must have been heard before the offset moves further than [`UNCONFIRMED`]: one node that lies about the
+/// time must not push this account's messages into the future, where they would stay.
+const CONFIRMED_BY: usize = 3;
+/// What fewer nodes may move the offset by, in milliseconds.
+const UNCONFIRMED: u64 = 10_000;
 /// A round trip longer than this says too little about the clock at its other end.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(5);
 
@@ -56,14 +61,12 @@ impl Offset {
     /// Network time minus machine time, in milliseconds.
     pub(crate) fn millis(&self) -> i64 {
         let state = self.lock();
-        let mut sorted: Vec<i64> = state.samples.iter().map(|(_, offset)| *offset).collect();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied().unwrap_or(state.remembered)
+        state.measured().unwrap_or(state.remembered)
     }
 
-    /// Whether anything has been measured in this run.
+    /// Whether enough has been measured in this run to say how far off this machine is.
     pub(crate) fn is_measured(&self) -> bool {
-        !self.lock().samples.is_empty()
+        self.lock().measured().is_some()
     }
 
     /// Learns that `node` said it was `theirs` in answer to a request sent at `sent` that came back at `received`, both
@@ -103,6 +106,17 @@ impl Offset {
     }
 }
 
+impl State {
+    /// The median, if it may be believed.
+    fn measured(&self) -> Option<i64> {
+        let mut sorted: Vec<i64> = self.samples.iter().map(|(_, offset)| *offset).collect();
+        sorted.sort_unstable();
+        let median = sorted.get(sorted.len() / 2).copied()?;
+        let confirmed = sorted.len() >= CONFIRMED_BY || median.abs_diff(self.remembered) <= UNCONFIRMED;
+        confirmed.then_some(median)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,14 +133,21 @@ mod tests {
             offset.learn(node(number), Timestamp(theirs), Timestamp(1_000_000), Timestamp(1_000_200));
         };
         learn(1, 1_120_100);
-        assert_eq!(offset.millis(), 120_000, "half the round trip is taken off");
+        assert_eq!((offset.millis(), offset.is_measured()), (-7, false), "one node alone moves nothing far");
         learn(2, 1_120_110);
         // A liar with many answers is still one.
         for _ in 0..20 {
             learn(3, 9_000_000);
         }
-        assert_eq!(offset.millis(), 120_010);
+        assert_eq!(offset.millis(), 120_010, "half the round trip is taken off");
         assert_eq!(offset.apply(Timestamp(1_000_000)), Timestamp(1_120_010));
+    }
+
+    #[test]
+    fn small_differences_are_taken_from_the_first_node() {
+        let offset = Offset::default();
+        offset.learn(node(1), Timestamp(1_000_000), Timestamp(1_003_000), Timestamp(1_003_000));
+        assert_eq!((offset.millis(), offset.is_measured()), (-3_000, true));
     }
 
     #[test]

@@ -106,8 +106,7 @@ async fn an_attached_program_that_means_another_network_is_refused() {
     let place = Place::new();
     let owner = place.open().await.unwrap();
     for (id, fits) in [("one", true), ("two", false)] {
-        let options =
-            ClientOptions { network: Some(network(id)), online: false, ..ClientOptions::default() };
+        let options = ClientOptions { network: Some(network(id)), online: false, ..ClientOptions::default() };
         let opened = Session::open(&place.data_dir, &place.profile, &Unlock::KeyFile, &options).await;
         match opened {
             Ok(session) => {

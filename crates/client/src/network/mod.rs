@@ -34,8 +34,8 @@ use guards::GuardFile;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tries of one request, over other paths where that helps.
 const MAX_TRIES: u32 = 4;
-/// Nodes asked for the time when the clock turned out to be wrong. (client-messages 5.6)
-const CLOCK_NODES: usize = 3;
+/// Nodes asked for the time: three have to agree that the clock is far off (client-messages 5.6), and some may be down.
+const CLOCK_NODES: usize = 5;
 /// The node list is asked for anew when it is older. (storage-and-onion 7.2)
 const LIST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 /// And not more often than this, whatever happens.

@@ -112,6 +112,11 @@ fn short_socket_dir(dir: &Path) -> PathBuf {
     base.join(format!("conclave-{}", owner(dir).unwrap_or_default()))
 }
 
+/// Lets nobody but the owner use a socket.
+pub(super) fn make_socket_private(path: &Path) -> io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
 /// Whether the program at the other end of a local connection runs for the user who owns `path`.
 pub(super) fn is_owner_of(stream: &tokio::net::UnixStream, path: &Path) -> bool {
     match (stream.peer_cred(), owner(path)) {

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::call::{self, Call};
 use crate::client::Client;
 use crate::error::Error;
-use crate::profile::{OpenError, Profile, is_owner_of, make_private};
+use crate::profile::{OpenError, Profile, is_owner_of, make_socket_private};
 use crate::types::Event;
 
 /// The longest line: far above a message of 2,000 characters, far below what would hurt.
@@ -40,7 +40,7 @@ impl Server {
         let _ = std::fs::remove_file(&path);
         let io = |source| Error::from(OpenError::Io { doing: "listen at", path: path.clone(), source });
         let listener = UnixListener::bind(&path).map_err(io)?;
-        make_private(&path).map_err(io)?;
+        make_socket_private(&path).map_err(io)?;
         let accepting = tokio::spawn(accept(listener, path.clone(), client));
         Ok(Self { accepting, path })
     }

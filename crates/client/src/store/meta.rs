@@ -22,8 +22,6 @@ pub enum Meta {
     ClockOffset,
     /// The account's own settings, as JSON.
     Settings,
-    /// Guards in use, where they are kept with the profile.
-    Guards,
 }
 
 impl Meta {
@@ -33,7 +31,6 @@ impl Meta {
             Self::Directory => "directory",
             Self::ClockOffset => "clock_offset",
             Self::Settings => "settings",
-            Self::Guards => "guards",
         }
     }
 }
