@@ -9,8 +9,11 @@ use conclave_node::NodeConfig;
 use conclave_proto::Timestamp;
 use conclave_proto::content::{Content, Envelope};
 
+/// A target: its name and its body.
+type Target = (&'static str, fn(&[u8]));
+
 /// Every target of the shells.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("key_file", key_file),
     ("local_line", local_line),
     ("node_config", node_config),

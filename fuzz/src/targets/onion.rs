@@ -42,7 +42,9 @@ pub fn peel(bytes: &[u8]) {
     let layer = |data| Layer { data, enc_type, ephemeral_key: *client.public() };
     assert!(node::peel(&own, &layer(flipped(&data, choice(bytes)))).is_err());
     match node::peel(&own, &layer(data)) {
-        Ok(Peeled::Final { body, .. }) => assert!(bytes.windows(body.len().max(1)).any(|part| part == body) || body.is_empty()),
+        Ok(Peeled::Final { body, .. }) => {
+            assert!(bytes.windows(body.len().max(1)).any(|part| part == body) || body.is_empty())
+        }
         Ok(Peeled::Proxy { server, plaintext, .. }) => {
             assert!(server.is_allowed(), "what is not allowed is refused before");
             assert_eq!(plaintext, bytes, "a server gets the whole plaintext");

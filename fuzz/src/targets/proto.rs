@@ -263,7 +263,8 @@ pub fn directory(bytes: &[u8]) {
         check(&signed);
     }
     let Ok(payload) = std::str::from_utf8(bytes) else { return };
-    let sign = |text: &str| registry().sign(&[b"conclave directory v1\n".as_slice(), text.as_bytes()].concat());
+    let sign =
+        |text: &str| registry().sign(&[b"conclave directory v1\n".as_slice(), text.as_bytes()].concat());
     let signature = conclave_proto::base64::encode(sign(payload).as_bytes());
     let json = serde_json::json!({ "payload": payload, "signature": signature }).to_string();
     let Ok(signed) = SignedDirectory::from_json(json.as_bytes()) else { return };
@@ -278,7 +279,10 @@ pub fn directory(bytes: &[u8]) {
 pub fn seed_request(bytes: &[u8]) {
     if let Ok(request) = SeedRequest::from_json(bytes) {
         let again = SeedRequest::from_json(request.to_json().to_string().as_bytes()).unwrap();
-        assert_eq!((&again.id, again.active_only, again.limit), (&request.id, request.active_only, request.limit));
+        assert_eq!(
+            (&again.id, again.active_only, again.limit),
+            (&request.id, request.active_only, request.limit)
+        );
         let _ = request.answer(&[], 7, None);
     }
 }
