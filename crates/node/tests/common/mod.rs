@@ -1,5 +1,12 @@
 //! Nodes in this process, on loopback.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::Duration;
