@@ -4,7 +4,14 @@
 //! registry is held against functions that exist and not against words. A crate that starts to have checks gets its
 //! module here and its place in [`checks`]. That each check notices every changed leaf of its vector is shown by the
 //! crate's own `tests/vectors.rs`, which knows the leaves that are rightly without effect.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, dead_code, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
