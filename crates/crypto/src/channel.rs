@@ -61,6 +61,17 @@ impl EncType {
             Self::AesCbc => BLOCK_LENGTH + (plaintext / BLOCK_LENGTH + 1) * BLOCK_LENGTH,
         }
     }
+
+    /// Where [`ChannelKeys::open_in_place`] leaves a plaintext of this length in its blob: behind
+    /// the nonce.
+    pub const fn plaintext_range(self, length: usize) -> std::ops::Range<usize> {
+        let start = match self {
+            Self::AesGcm => GCM_NONCE_LENGTH,
+            Self::XChaCha20 => NONCE_LENGTH,
+            Self::AesCbc => BLOCK_LENGTH,
+        };
+        start..start.saturating_add(length)
+    }
 }
 
 impl std::fmt::Display for EncType {
@@ -172,9 +183,8 @@ impl ChannelKeys {
     /// authenticate, changed bytes go unnoticed unless they break the padding.
     pub fn open(&self, blob: &[u8]) -> Result<Vec<u8>, OpenError> {
         let mut buffer = blob.to_vec();
-        let nonce_length = self.nonce_length();
         let length = self.open_in_place(&mut buffer)?.len();
-        buffer.copy_within(nonce_length..nonce_length + length, 0);
+        buffer.copy_within(self.enc_type.plaintext_range(length), 0);
         buffer.truncate(length);
         Ok(buffer)
     }
@@ -211,14 +221,6 @@ impl ChannelKeys {
                     cipher.decrypt_padded_mut::<Pkcs7>(rest).map_err(|_| OpenError::NotAuthentic)?.len();
                 Ok(rest.split_at_mut(length).0)
             }
-        }
-    }
-
-    const fn nonce_length(&self) -> usize {
-        match self.enc_type {
-            EncType::AesGcm => GCM_NONCE_LENGTH,
-            EncType::XChaCha20 => NONCE_LENGTH,
-            EncType::AesCbc => BLOCK_LENGTH,
         }
     }
 }

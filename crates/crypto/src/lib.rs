@@ -11,6 +11,8 @@
 pub mod account;
 mod aead;
 pub mod attachment;
+#[doc(hidden)]
+pub mod bare;
 pub mod blinded_message;
 pub mod blinding;
 mod bt;

@@ -179,3 +179,49 @@ pub fn open_kicked_notice(
         .and_then(|text| text.parse().ok())
         .ok_or(MultiEncryptError::Malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::X25519Secret;
+
+    fn pair(byte: u8) -> X25519Pair {
+        X25519Pair::new(X25519Secret::from_bytes([byte; 32]))
+    }
+
+    fn notice(text: &[u8]) -> Result<u64, MultiEncryptError> {
+        let (group, member) = (pair(1), pair(2));
+        let messages = [(member.public(), text)];
+        let sealed = MultiEncrypted::seal_with_nonce(&group, messages, KICKED_DOMAIN, &[3; 24]);
+        open_kicked_notice(&member, group.public(), &sealed.encode())
+    }
+
+    #[test]
+    fn a_kicked_notice_must_name_the_member_and_a_generation() {
+        let own = *pair(2).public();
+        let text = |key: &X25519Public, generation: &str| [key.as_bytes(), generation.as_bytes()].concat();
+        assert_eq!(notice(&text(&own, "0")), Ok(0));
+        assert_eq!(notice(&text(&own, &u64::MAX.to_string())), Ok(u64::MAX));
+        assert_eq!(notice(&text(pair(4).public(), "7")), Err(MultiEncryptError::NotForUs));
+        for wrong in ["", "+7", "-7", "7 ", "18446744073709551616", "x"] {
+            assert_eq!(notice(&text(&own, wrong)), Err(MultiEncryptError::Malformed), "{wrong:?}");
+        }
+        assert_eq!(notice(b"short"), Err(MultiEncryptError::Malformed));
+    }
+
+    #[test]
+    fn a_list_longer_than_any_group_is_refused() {
+        let many = MultiEncrypted { nonce: [0; 24], entries: vec![Vec::new(); MAX_ENTRIES + 1] };
+        assert_eq!(MultiEncrypted::decode(&many.encode()), Err(MultiEncryptError::Malformed));
+        let most = MultiEncrypted { nonce: [0; 24], entries: vec![Vec::new(); MAX_ENTRIES] };
+        assert_eq!(MultiEncrypted::decode(&most.encode()).as_ref(), Ok(&most));
+    }
+
+    #[test]
+    fn unknown_entries_are_ignored_and_wrong_types_refused() {
+        assert!(MultiEncrypted::decode(&[b"d1:!i1e1:#24:", &[0u8; 24][..], b"1:ele1:z0:e"].concat()).is_ok());
+        for bad in [&b"de"[..], b"d1:#1:x1:elee", b"d1:#i1e1:elee", b"rubbish"] {
+            assert_eq!(MultiEncrypted::decode(bad), Err(MultiEncryptError::Malformed));
+        }
+    }
+}

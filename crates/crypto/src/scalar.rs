@@ -77,3 +77,31 @@ pub(crate) const fn positive(mut point: [u8; 32]) -> [u8; 32] {
     point[31] &= !SIGN_BIT;
     point
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::BadSignature;
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+
+    #[test]
+    fn points_outside_the_prime_order_subgroup_are_refused() {
+        assert!(prime_order_point(&ED25519_BASEPOINT_POINT.compress().0).is_ok());
+        for torsion in &EIGHT_TORSION[1..] {
+            let mixed = (ED25519_BASEPOINT_POINT + torsion).compress().0;
+            assert!(Ed25519Public::from_bytes(mixed).is_ok(), "an Ed25519 key it may be");
+            assert_eq!(prime_order_point(&mixed), Err(InvalidKey::Weak));
+        }
+    }
+
+    #[test]
+    fn a_signature_whose_nonce_point_has_small_order_is_refused() {
+        // The equation of Ed25519 holds for it, with any nonce that its maker could not hide.
+        let key = Ed25519Secret::from_seed(&[1; 32]);
+        let secret = secret_scalar(&key);
+        let good = sign(&secret, key.public().as_bytes(), &Scalar::from(7u8), b"m");
+        assert_eq!(key.public().verify(b"m", &good), Ok(()));
+        let bad = sign(&secret, key.public().as_bytes(), &Scalar::ZERO, b"m");
+        assert_eq!(key.public().verify(b"m", &bad), Err(BadSignature));
+    }
+}
