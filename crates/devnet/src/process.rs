@@ -36,7 +36,11 @@ impl NodeProcess {
     ) -> Result<Self, DevnetError> {
         let starting = |source| DevnetError::Start { index, source };
         let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(starting)?;
-        let mut child = Command::new(exe)
+        let mut command = Command::new(exe);
+        // Ctrl-C is for whoever runs the network, which then stops the nodes one by one.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command
             .args(["node", "run", "--json", "--stop-with-stdin", "--config"])
             .arg(config)
             .stdin(Stdio::piped())
