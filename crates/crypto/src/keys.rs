@@ -68,10 +68,11 @@ impl Ed25519Public {
     /// # Errors
     /// [`InvalidKey`] says what is wrong with the bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, InvalidKey> {
-        let point = CompressedEdwardsY(bytes).decompress().ok_or(InvalidKey::NotAPoint)?;
-        if point.compress().0 != bytes {
+        if !has_reduced_y(&bytes) {
             return Err(InvalidKey::NotAPoint);
         }
+        let point = CompressedEdwardsY(bytes).decompress().ok_or(InvalidKey::NotAPoint)?;
+        // The other encodings that are not canonical, "minus zero" for x, are of small order.
         if point.is_small_order() {
             return Err(InvalidKey::Weak);
         }
@@ -361,6 +362,13 @@ impl std::fmt::Debug for SharedSecret {
     }
 }
 
+/// Whether y of a compressed point is below the field's prime, 2^255 - 19. Compressing the point
+/// again would tell the same, for twice the price of a key.
+fn has_reduced_y(bytes: &[u8; 32]) -> bool {
+    let [lowest, middle @ .., highest] = bytes;
+    *lowest < 0xed || middle.iter().any(|byte| *byte != 0xff) || highest & 0x7f != 0x7f
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,6 +426,27 @@ mod tests {
         assert_eq!(X25519Public::from_slice(&[9; 31]), Err(InvalidKey::Length(31)));
         assert_eq!(Ed25519Public::from_slice(&[9; 33]), Err(InvalidKey::Length(33)));
         assert_eq!(X25519Public::from_hex("zz"), Err(InvalidKey::NotHex));
+    }
+
+    #[test]
+    fn a_key_is_what_compresses_to_the_same_bytes_again() {
+        let mut encodings: Vec<[u8; 32]> = Vec::new();
+        // Around zero, around the prime, and all that is not reduced.
+        for low in 0..=255 {
+            for (middle, high) in [(0, 0), (0xff, 0x7f), (0xff, 0x7e), (0xfe, 0x7f)] {
+                let mut bytes = [middle; 32];
+                (bytes[0], bytes[31]) = (low, high);
+                encodings.push(bytes);
+                bytes[31] |= 0x80;
+                encodings.push(bytes);
+            }
+        }
+        for bytes in encodings {
+            let expected = CompressedEdwardsY(bytes)
+                .decompress()
+                .is_some_and(|point| point.compress().0 == bytes && !point.is_small_order());
+            assert_eq!(Ed25519Public::from_bytes(bytes).is_ok(), expected, "{bytes:02x?}");
+        }
     }
 
     #[test]

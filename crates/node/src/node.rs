@@ -120,6 +120,10 @@ impl Shared {
         std::mem::replace(&mut *self.endpoint.write().unwrap_or_else(PoisonError::into_inner), endpoint)
     }
 
+    pub(crate) fn is_observed(&self) -> bool {
+        self.hooks.observer.is_some()
+    }
+
     pub(crate) fn observe<'a>(&self, what: impl FnOnce() -> Received<'a>) {
         if let Some(observer) = &self.hooks.observer {
             Observer::received(observer.as_ref(), what());

@@ -43,11 +43,15 @@ pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
 }
 
 async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
-    let peeled = match peel::peel(&shared.x25519, &layer) {
+    // Peeling uses the layer up; only an observer wants to see it afterwards.
+    let sealed_layer = shared.is_observed().then(|| layer.data.clone());
+    let peeled = match peel::peel_owned(&shared.x25519, layer) {
         Ok(peeled) => peeled,
         Err(error) => return refusal(&error),
     };
-    observe(shared, &layer.data, &peeled);
+    if let Some(sealed_layer) = sealed_layer {
+        observe(shared, &sealed_layer, &peeled);
+    }
     match peeled {
         Peeled::Final { body, reply } => {
             let answer = match Request::from_json_body(&body) {

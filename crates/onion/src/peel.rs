@@ -2,8 +2,10 @@
 //! (storage-and-onion 6.4, 6.6, 6.7).
 //!
 //! Decides and says; passing on, answering and dialling servers is the node's. Every error has the
-//! status and the words that clients match. Peeling is a node's busiest work: next to X25519 and
-//! the cipher it costs one copy of the layer and the reading of a line of JSON.
+//! status and the words that clients match. Peeling is a node's busiest work: the plaintext, and
+//! what is passed on of it, stay in the buffer the layer came in.
+
+use std::ops::Range;
 
 use conclave_crypto::channel::{ChannelKeys, EncType};
 use conclave_crypto::{CryptoRngCore, Ed25519Public, X25519Pair, X25519Public};
@@ -185,8 +187,8 @@ pub fn peel(own: &X25519Pair, layer: &Layer) -> Result<Peeled, PeelError> {
 /// As [`peel`].
 pub fn peel_owned(own: &X25519Pair, mut layer: Layer) -> Result<Peeled, PeelError> {
     let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
-    let plaintext = keys.open_in_place(&mut layer.data).map_err(|_| PeelError::Ciphertext)?;
-    dispatch(plaintext, keys)
+    let length = keys.open_in_place(&mut layer.data).map_err(|_| PeelError::Ciphertext)?.len();
+    dispatch(layer.data, layer.enc_type.plaintext_range(length), keys)
 }
 
 /// Opens a request posted to a server: gives its payload, and what seals the reply (with
@@ -195,9 +197,10 @@ pub fn peel_owned(own: &X25519Pair, mut layer: Layer) -> Result<Peeled, PeelErro
 /// # Errors
 /// [`PeelError::GuardBody`], [`PeelError::Ciphertext`]: answer 400.
 pub fn open_at_server(own: &X25519Pair, body: &[u8]) -> Result<(Vec<u8>, ReplySealer), PeelError> {
-    let (layer, _) = parse_guard_body(body)?;
+    let (mut layer, _) = parse_guard_body(body)?;
     let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
-    let payload = keys.open(&layer.data).map_err(|_| PeelError::Ciphertext)?;
+    let length = keys.open_in_place(&mut layer.data).map_err(|_| PeelError::Ciphertext)?.len();
+    let payload = keep(layer.data, &layer.enc_type.plaintext_range(length));
     Ok((payload, ReplySealer { keys, json: false, base64: false }))
 }
 
@@ -268,30 +271,41 @@ impl std::fmt::Debug for ReplySealer {
     }
 }
 
-/// Reads the plaintext of a layer. `keys` are those it was opened with.
-fn dispatch(plaintext: &[u8], keys: ChannelKeys) -> Result<Peeled, PeelError> {
+/// Reads the plaintext of a layer, which is `range` of `buffer`. `keys` are those it was opened with.
+fn dispatch(buffer: Vec<u8>, range: Range<usize>, keys: ChannelKeys) -> Result<Peeled, PeelError> {
     let reply = ReplySealer { keys, json: false, base64: true };
     let refused = |text, reply| Ok(Peeled::Refused { status: 400, text, reply });
+    let plaintext = buffer.get(range.clone()).unwrap_or_default();
     let Ok(combined) = combined::decode(plaintext) else { return refused("Invalid json", reply) };
     let routing = match routing(&combined.control) {
         Ok(routing) => routing,
         Err(text) => return refused(text, reply),
     };
+    // The body follows its length.
+    let body_start = range.start.saturating_add(size_of::<u32>());
+    let body = body_start..body_start.saturating_add(combined.body.len());
     Ok(match routing {
         Routing::Final { json, base64 } => {
-            Peeled::Final { body: combined.body.to_vec(), reply: ReplySealer { json, base64, ..reply } }
+            Peeled::Final { body: keep(buffer, &body), reply: ReplySealer { json, base64, ..reply } }
         }
         Routing::Server(server) if server.is_allowed() => {
-            Peeled::Proxy { server, plaintext: plaintext.to_vec(), reply }
+            Peeled::Proxy { server, plaintext: keep(buffer, &range), reply }
         }
         Routing::Server(_) => return refused("Invalid url", reply),
         Routing::Snode { destination, ephemeral_key, enc_type } => {
             let destination =
                 Ed25519Public::from_bytes(destination).map_err(|_| PeelError::NoSuchNode(destination))?;
-            let layer = Layer { data: combined.body.to_vec(), enc_type, ephemeral_key };
+            let layer = Layer { data: keep(buffer, &body), enc_type, ephemeral_key };
             Peeled::Relay { destination, layer }
         }
     })
+}
+
+/// Nothing but `range` of `buffer`, moved to its front.
+fn keep(mut buffer: Vec<u8>, range: &Range<usize>) -> Vec<u8> {
+    buffer.truncate(range.end);
+    buffer.drain(..range.start.min(buffer.len()));
+    buffer
 }
 
 /// `ephemeral_key` and `enc_type` of a layer.
