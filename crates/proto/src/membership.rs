@@ -5,7 +5,7 @@
 //! by id; the reference sorts unstably there, so only networks that assign with this code may
 //! compare results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_crypto::Ed25519Public;
 use rand_mt::Mt64;
@@ -69,8 +69,10 @@ impl SwarmMap {
         if self.swarms.is_empty() {
             self.swarms.insert(SwarmId(0), Vec::new());
         }
-        let mut joining = joining.to_vec();
-        joining.sort_unstable();
+        // A node that is a member already, or is named twice, joins once.
+        let members: BTreeSet<Ed25519Public> = self.swarms.values().flatten().copied().collect();
+        let joining: BTreeSet<Ed25519Public> =
+            joining.iter().filter(|node| !members.contains(node)).copied().collect();
         for node in joining {
             self.place(node, FILL_PERCENTILE, &mut rng);
             self.create_swarms(params, &mut rng);
@@ -157,6 +159,10 @@ impl SwarmMap {
                 let Some(node) = self.take_from_pool(min, rng) else { break };
                 members.push(node);
             }
+            // Parameters that ask for swarms of nobody would make them for ever.
+            if members.is_empty() {
+                return;
+            }
             let ids: Vec<SwarmId> = self.swarms.keys().copied().collect();
             self.swarms.insert(new_swarm_id(&ids), members);
         }
@@ -191,13 +197,13 @@ pub fn new_swarm_id(sorted: &[SwarmId]) -> SwarmId {
     let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { return SwarmId(0) };
     let mut widest = (0u64, 0u64);
     for (left, right) in sorted.iter().zip(sorted.iter().skip(1)) {
-        let gap = right.0 - left.0;
+        let gap = right.0.wrapping_sub(left.0);
         if gap > widest.1 {
             widest = (left.0, gap);
         }
     }
     // MAX_ID and 0 are one apart.
-    let around = MAX_ID - last.0 + first.0 + 1;
+    let around = MAX_ID.wrapping_sub(last.0).wrapping_add(first.0).wrapping_add(1);
     if around > widest.1 {
         widest = (last.0, around);
     }

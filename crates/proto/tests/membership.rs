@@ -63,6 +63,25 @@ proptest! {
     }
 }
 
+#[test]
+fn a_node_that_joins_twice_is_a_member_once() {
+    let nodes = keys(10);
+    let mut map = SwarmMap::default();
+    map.update(&SwarmParams::DEVNET, &[&nodes[..], &nodes[..3]].concat(), 7);
+    let before = map.clone();
+    map.update(&SwarmParams::DEVNET, &nodes[4..], 8);
+    assert_eq!(map, before);
+    assert_eq!(sizes(&map.assignment()), [5, 5]);
+    assert_eq!(map.swarms().values().map(Vec::len).sum::<usize>(), 10);
+}
+
+#[test]
+fn parameters_that_ask_for_empty_swarms_end() {
+    let params = SwarmParams { min_size: 0, new_size: 0, ideal_margin: 0 };
+    let assigned = initial_assignment(&params, &keys(10), 1);
+    assert_eq!(assigned.len(), 10);
+}
+
 #[path = "checks/membership.rs"]
 mod checks;
 
