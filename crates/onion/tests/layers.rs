@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use conclave_crypto::channel::{ChannelKeys, EncType};
-use conclave_crypto::{Ed25519Secret, X25519Pair};
+use conclave_crypto::{Ed25519Secret, X25519Pair, X25519Secret};
 use conclave_onion::peel::{self, Layer, PeelError, Peeled, ReplySealer};
-use conclave_onion::request::{Destination, SealedRequest, Server, UnreadableReply, seal_with_cipher};
+use conclave_onion::request::{
+    Destination, LayerSecret, SealedRequest, Server, UnreadableReply, seal_with, seal_with_cipher,
+};
 use conclave_proto::v4::{V4Reply, V4Request};
 use conclave_proto::{SnodeRecord, SwarmId, Version, combined};
 use proptest::prelude::*;
@@ -185,6 +187,37 @@ proptest! {
                 Err(error) => prop_assert_eq!(error, UnreadableReply::NotAuthentic),
             }
         }
+    }
+
+    #[test]
+    fn an_answer_is_read_however_it_was_asked_for(
+        json: bool, base64: bool, cipher in 0u8..3, status in 100u16..600, text in ".{0,200}",
+    ) {
+        let cipher = [EncType::XChaCha20, EncType::AesGcm, EncType::AesCbc][usize::from(cipher)];
+        let nodes = nodes(2);
+        // What stands inside the destination's layer is the client's choice; ours always asks for the default.
+        let client = X25519Pair::new(X25519Secret::from_bytes([9; 32]));
+        let keys = ChannelKeys::for_client(cipher, &client, nodes[1].x25519.public());
+        let control = json!({"headers": "", "json": json, "base64": base64});
+        let data = keys.seal(&combined::encode(b"a request", &control), &mut OsRng);
+        let layer = Layer { data, enc_type: cipher, ephemeral_key: *client.public() };
+        let Ok(Peeled::Final { body, reply }) = peel::peel(&nodes[1].x25519, &layer) else { panic!("not final") };
+        prop_assert_eq!(&*body, b"a request");
+        prop_assert_eq!((reply.embeds_json(), reply.is_base64()), (json, base64));
+        // The reading end of a request with that key.
+        let innermost = LayerSecret { enc_type: cipher, ephemeral: client, nonce: [1; 24] };
+        let outer = LayerSecret::generate(cipher, &mut OsRng);
+        let destination = Destination::Snode { node: &nodes[1].record, body: b"" };
+        let key = seal_with(&[nodes[0].record], destination, innermost, &[outer]).unwrap().reply;
+        let structured = json!({"messages": [text], "t": 1});
+        let sealed = reply.seal(status, &structured, &mut OsRng);
+        let blob = conclave_proto::base64::decode(&sealed);
+        prop_assert_eq!(blob.is_some(), base64, "raw bytes that happen to be base64 are too rare to meet");
+        let plaintext = keys.open(&blob.unwrap_or_else(|| sealed.clone())).unwrap();
+        let plaintext: Value = serde_json::from_slice(&plaintext).unwrap();
+        prop_assert_eq!(plaintext["body"].is_object(), json);
+        let opened = key.open_snode(&sealed).unwrap();
+        prop_assert_eq!((opened.status, opened.body), (status, structured));
     }
 
     #[test]

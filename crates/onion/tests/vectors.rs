@@ -3,7 +3,6 @@
 
 use conclave_testkit::vectors::{self, flip};
 
-#[path = "checks/onion.rs"]
 mod checks;
 use checks::CHECKS;
 

@@ -19,7 +19,7 @@ use conclave_testkit::vectors::{self, Check, FILES, REGISTRY, Tested};
 
 #[path = "../../crypto/tests/checks/mod.rs"]
 mod crypto;
-#[path = "../../onion/tests/checks/onion.rs"]
+#[path = "../../onion/tests/checks/mod.rs"]
 mod onion;
 #[path = "../../proto/tests/checks/mod.rs"]
 mod proto;
@@ -47,7 +47,10 @@ const INCLUDED: &[&str] = &[
     "crypto/tests/checks/messages.rs",
     "crypto/tests/checks/read.rs",
     "crypto/tests/checks/session_js.rs",
-    "onion/tests/checks/onion.rs",
+    "onion/tests/checks/full.rs",
+    "onion/tests/checks/layers.rs",
+    "onion/tests/checks/read.rs",
+    "onion/tests/checks/v4.rs",
     "proto/tests/checks/community.rs",
     "proto/tests/checks/forms.rs",
     "proto/tests/checks/kinds.rs",
