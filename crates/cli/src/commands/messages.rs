@@ -164,7 +164,12 @@ async fn listen_over(context: &Context, session: &Session, args: &Listen) -> Res
 
 /// A message for people.
 pub(super) fn describe(message: &Message) -> String {
-    let name = message.from_name.as_deref().map_or_else(|| short(&message.from), tame);
+    // Only what this account sent from here has a state.
+    let name = match (&message.from_name, message.state) {
+        (Some(name), _) => tame(name),
+        (None, Some(_)) => "you".to_owned(),
+        (None, None) => short(&message.from),
+    };
     let request = if message.request { "  (message request)" } else { "" };
     let state = match message.state {
         Some(MessageState::Queued) => "  [queued]",
