@@ -299,7 +299,7 @@ fn a_server_that_knows_only_the_old_cipher_is_understood() {
     let nodes = nodes(3);
     let server = Server {
         host: "example.org".into(),
-        port: 443,
+        port: 8443,
         https: true,
         target: "/oxen/v4/lsrpc".into(),
         x25519: *server_key.public(),
@@ -319,7 +319,7 @@ fn a_server_that_knows_only_the_old_cipher_is_understood() {
         match node {
             Peeled::Relay { layer: next, .. } => layer = next,
             Peeled::Proxy { server, plaintext, .. } => {
-                assert_eq!((&*server.host, server.port, server.https), ("example.org", 443, true));
+                assert_eq!((&*server.host, server.port, server.https), ("example.org", 8443, true));
                 break plaintext;
             }
             other => panic!("{other:?}"),

@@ -248,16 +248,17 @@ fn cutting_connections_does_not_walk_a_client_through_many_guards() {
     let mut rng = Seeded(3);
     let mut manager = manager(&network(200, 1), PathConfig::default());
     let mut now = T0;
-    let mut in_a_minute = 0;
-    for round in 0..2000 {
-        let path = manager.path_for(Target::Server, now, &mut rng).unwrap();
-        end(&mut manager, now, &path, Target::Server, Outcome::GuardUnreachable);
-        now = now.plus(SECOND * 10);
-        if round == 5 {
-            in_a_minute = manager.guard_state().guards.len();
+    let mut fail = |step: Duration, rounds: u32, manager: &mut PathManager| {
+        for _ in 0..rounds {
+            let path = manager.path_for(Target::Server, now, &mut rng).unwrap();
+            end(manager, now, &path, Target::Server, Outcome::GuardUnreachable);
+            now = now.plus(step);
         }
-    }
+    };
+    fail(SECOND, 60, &mut manager);
+    let in_a_minute = manager.guard_state().guards.len();
     assert!(in_a_minute <= 4, "a minute without network used up {in_a_minute} guards");
+    fail(SECOND * 10, 2000, &mut manager);
     assert_eq!(manager.guard_state().guards.len(), 10, "the bound of a period");
     assert!(manager.take_guard_changes().is_some());
 }
@@ -267,13 +268,17 @@ fn when_every_guard_is_set_aside_each_gets_its_turn() {
     let nodes = network(3, 1);
     let mut rng = Seeded(4);
     let mut manager = manager(&nodes, PathConfig { paths: 1, ..PathConfig::with_hops(1) });
-    let mut tried = BTreeSet::new();
+    let mut tried: BTreeMap<Ed25519Public, u32> = BTreeMap::new();
     for _ in 0..6 {
         let path = manager.path_for(Target::Server, T0, &mut rng).unwrap();
-        tried.insert(path.guard().ed25519);
+        *tried.entry(path.guard().ed25519).or_default() += 1;
         end(&mut manager, T0, &path, Target::Server, Outcome::GuardUnreachable);
     }
-    assert!(tried.len() >= 2, "the one living guard would never be found");
+    assert_eq!(
+        tried.into_values().collect::<Vec<_>>(),
+        [3, 3],
+        "a guard that lives again would not be found"
+    );
 }
 
 #[test]
@@ -308,6 +313,7 @@ fn a_node_not_found_is_left_out_and_its_accuser_pays_too() {
         end(&mut manager, T0, &path, Target::Server, Outcome::NodeNotFound(about));
     }
     assert!(manager.is_avoided(&second, T0));
+    assert_eq!(manager.guard_state().guards[0].failures, 1, "the strikes of a patched path add up");
     assert!(!manager.path_for(Target::Server, T0, &mut rng).unwrap().contains(&second));
     // A new list knows better than what a hop said.
     manager.handle(T0, PathEvent::ListChanged(&nodes));
@@ -328,6 +334,20 @@ fn naming_a_stranger_strikes_only_the_path() {
     }
     assert!(!manager.is_avoided(&stranger, T0));
     assert!(manager.is_avoided(&path.hops()[1].ed25519, T0));
+}
+
+#[test]
+fn what_a_server_answers_is_no_news_of_the_path_and_what_a_hop_answers_is() {
+    let mut rng = Seeded(10);
+    let nodes = network(40, 1);
+    for (target, same_path) in [(Target::Server, true), (Target::Snode(nodes[0].ed25519), false)] {
+        let mut manager = manager(&nodes, PathConfig { paths: 1, ..PathConfig::default() });
+        let path = manager.path_for(target, T0, &mut rng).unwrap();
+        for _ in 0..3 {
+            end(&mut manager, T0, &path, target, Outcome::Unexplained(500));
+        }
+        assert_eq!(manager.path_for(target, T0, &mut rng).unwrap() == path, same_path);
+    }
 }
 
 #[test]
