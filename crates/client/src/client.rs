@@ -103,9 +103,29 @@ impl Shared {
 pub struct Client {
     shared: Arc<Shared>,
     profile: String,
-    /// Keeps the profile owned until the last handle goes.
+    tasks: Arc<Tasks>,
+}
+
+/// What runs in the background. The profile stays owned until the last handle *and* the last task are gone, so that no
+/// task works on a profile that another process owns by then.
+struct Tasks {
     _owned: Arc<OwnedProfile>,
-    tasks: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>,
+    running: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl Tasks {
+    fn take(&self) -> Vec<tokio::task::JoinHandle<()>> {
+        std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Tasks {
+    /// Nobody has a handle any more: nobody could stop them later.
+    fn drop(&mut self) {
+        for task in self.take() {
+            task.abort();
+        }
+    }
 }
 
 impl Client {
@@ -138,17 +158,16 @@ impl Client {
             receiving: tokio::sync::Mutex::default(),
             stopping: watch::channel(false).0,
         });
-        let mut tasks = Vec::new();
+        let name = profile.profile().name().to_string();
+        let owned = Arc::new(profile);
+        let mut running = Vec::new();
         if options.online {
-            tasks.push(tokio::spawn(outbox::run(Arc::clone(&shared))));
-            tasks.push(tokio::spawn(receive::run(Arc::clone(&shared))));
+            let (sending, receiving) = (outbox::run(Arc::clone(&shared)), receive::run(Arc::clone(&shared)));
+            running.push(tokio::spawn(while_owning(Arc::clone(&owned), sending)));
+            running.push(tokio::spawn(while_owning(Arc::clone(&owned), receiving)));
         }
-        Ok(Self {
-            shared,
-            profile: profile.profile().name().to_string(),
-            _owned: Arc::new(profile),
-            tasks: Arc::new(Mutex::new(tasks)),
-        })
+        let tasks = Arc::new(Tasks { _owned: owned, running: Mutex::new(running) });
+        Ok(Self { shared, profile: name, tasks })
     }
 
     /// Who this is.
@@ -350,8 +369,7 @@ impl Client {
     /// Stops receiving and sending. Bounded; what is queued stays queued.
     pub async fn shutdown(&self) {
         self.shared.stopping.send_replace(true);
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for mut task in tasks {
+        for mut task in self.tasks.take() {
             if tokio::time::timeout(STOP_WITHIN, &mut task).await.is_err() {
                 task.abort();
                 let _ = task.await;
@@ -364,6 +382,11 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Client({})", self.profile)
     }
+}
+
+async fn while_owning(owned: Arc<OwnedProfile>, work: impl Future<Output = ()>) {
+    work.await;
+    drop(owned);
 }
 
 /// A message as faces and scripts get it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use conclave_client::profile::{DataDir, ProfileName, Protection, Unlock};
 use conclave_client::types::{Event, MessageState};
 use conclave_client::{ClientOptions, ExitClass, Session, accounts};
+use conclave_crypto::AccountId;
 use conclave_proto::network::NetworkFile;
 use serde_json::{Value, json};
 
@@ -167,4 +168,86 @@ async fn the_socket_is_its_owner_s_alone() {
     assert_eq!(mode(&profile.dir()), 0o700);
     owner.close().await;
     assert!(!profile.socket_path().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_longer_than_any_request_reaches_an_attached_program() {
+    let place = Place::new();
+    let owner = place.open().await.unwrap();
+    let other = place.open().await.unwrap();
+    // Four bytes a character: together more than the longest request.
+    let text = "\u{1F980}".repeat(2_000);
+    let client = owner.client().unwrap();
+    let own = AccountId::from_hex(&client.account().account_id).unwrap();
+    let mut sends = tokio::task::JoinSet::new();
+    for _ in 0..140 {
+        let (client, text) = (client.clone(), text.clone());
+        sends.spawn(async move { client.send_text(&own, &text).await.unwrap() });
+    }
+    sends.join_all().await;
+    assert_eq!(other.history("me", 1_000).await.unwrap().len(), 140);
+    assert_eq!(other.account().await.unwrap().name, "P", "the connection still works");
+    owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_heard_once_however_often_one_subscribes() {
+    let place = Place::new();
+    let owner = place.open().await.unwrap();
+    let other = place.open().await.unwrap();
+    let mut first = other.events().await.unwrap();
+    let mut second = other.events().await.unwrap();
+    let mut sent = Vec::new();
+    for text in ["one", "two", "three"] {
+        sent.push(owner.send("me", text).await.unwrap());
+    }
+    for events in [&mut first, &mut second] {
+        let mut heard = Vec::new();
+        while heard.len() < sent.len() {
+            if let Event::Message(message) = events.recv().await.unwrap() {
+                heard.push(message);
+            }
+        }
+        assert_eq!(heard, sent);
+    }
+    owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_right_after_subscribing_is_heard() {
+    let place = Place::new();
+    let owner = place.open().await.unwrap();
+    for _ in 0..50 {
+        let other = place.open().await.unwrap();
+        let mut events = other.events().await.unwrap();
+        let sent = owner.send("me", "now").await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
+        assert_eq!(heard.expect("the event was missed").unwrap(), Event::Message(sent));
+    }
+    owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_dropped_lets_go_of_its_profile() {
+    let place = Place::new();
+    let options = ClientOptions::default();
+    let dropped = Session::open(&place.data_dir, &place.profile, &Unlock::KeyFile, &options).await.unwrap();
+    assert!(dropped.is_owner());
+    drop(dropped);
+    // Tasks that were in the middle of something may take a moment; opening waits for them.
+    let next = place.open().await.unwrap();
+    assert!(next.is_owner());
+    next.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_does_not_answer_is_named_and_not_waited_for_for_ever() {
+    let place = Place::new();
+    let profile = place.data_dir.profile(&place.profile);
+    // It holds the profile and takes connections, and that is all it does.
+    let _owned = profile.open(&Unlock::KeyFile).unwrap();
+    profile.prepare_socket_dir().unwrap();
+    let _stuck = std::os::unix::net::UnixListener::bind(profile.socket_path()).unwrap();
+    let error = place.open().await.unwrap_err();
+    assert_eq!((error.kind(), error.exit()), ("owner_unreachable", ExitClass::Failed));
 }

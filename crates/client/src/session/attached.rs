@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -10,13 +11,23 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{broadcast, oneshot};
 
 use super::call::Call;
-use super::serve::read_line;
+use super::serve::{MAX_ANSWER, read_line};
 use crate::error::{Error, ErrorRecord};
 use crate::profile::Profile;
 use crate::types::Event;
 
 /// Events that a slow reader may be behind.
 const EVENT_QUEUE: usize = 1_024;
+
+/// How soon an owner answers a program that attaches. One that takes longer is stopped or stuck.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// Why a program could not attach.
+pub(super) struct NotAttached {
+    pub(super) error: Error,
+    /// The owner may be just starting or ending: another try can help.
+    pub(super) may_pass: bool,
+}
 
 /// A connection to the owner.
 pub(super) struct Attached {
@@ -36,11 +47,12 @@ struct Waiting {
 }
 
 impl Attached {
-    pub(super) async fn connect(profile: &Profile) -> Result<Arc<Self>, Error> {
+    /// Connects, and makes sure that somebody answers.
+    pub(super) async fn connect(profile: &Profile) -> Result<Arc<Self>, NotAttached> {
         let name = profile.name().to_string();
-        let stream = UnixStream::connect(profile.socket_path()).await.map_err(|error| Error::Owner {
-            profile: name.clone(),
-            problem: format!("does not answer ({error})"),
+        let stream = UnixStream::connect(profile.socket_path()).await.map_err(|error| {
+            let problem = format!("does not answer ({error})");
+            NotAttached { error: Error::Owner { profile: name.clone(), problem }, may_pass: true }
         })?;
         let (read, write) = stream.into_split();
         let waiting = Waiting { events: Some(broadcast::channel(EVENT_QUEUE).0), ..Waiting::default() };
@@ -53,10 +65,21 @@ impl Attached {
         // The reader must not keep the connection alive when nobody else does.
         let reading = tokio::spawn(read_all(read, Arc::downgrade(&attached)));
         *attached.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        Ok(attached)
+        match tokio::time::timeout(GREETING, attached.exchange(&Call::Account)).await {
+            Ok(Ok(_)) => Ok(attached),
+            Ok(Err(error)) => Err(NotAttached { error, may_pass: true }),
+            Err(_) => Err(NotAttached { error: attached.silent(), may_pass: false }),
+        }
     }
 
+    /// Asks the owner, and waits as long as the call may take.
     pub(super) async fn call(&self, call: &Call) -> Result<Value, Error> {
+        tokio::time::timeout(call.patience(), self.exchange(call))
+            .await
+            .unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Value, Error> {
         let (answer, answered) = oneshot::channel();
         let id = {
             let mut waiting = self.lock();
@@ -74,9 +97,9 @@ impl Attached {
             fields.insert("id".to_owned(), json!(id));
         }
         let line = format!("{request}\n");
-        let sent = self.write.lock().await.write_all(line.as_bytes()).await;
-        if sent.is_err() {
-            self.lock().answers.remove(&id);
+        // Also when the caller gives up: nobody waits for the answer then.
+        let _forget = Forget { attached: self, id };
+        if self.write.lock().await.write_all(line.as_bytes()).await.is_err() {
             return Err(self.went_away());
         }
         answered.await.unwrap_or_else(|_| Err(self.went_away()))
@@ -87,6 +110,10 @@ impl Attached {
         let receiver = receiver.ok_or_else(|| self.went_away())?;
         self.call(&Call::Subscribe).await?;
         Ok(receiver)
+    }
+
+    fn silent(&self) -> Error {
+        Error::Owner { profile: self.profile.clone(), problem: "does not answer in time".to_owned() }
     }
 
     fn went_away(&self) -> Error {
@@ -125,6 +152,18 @@ impl Drop for Attached {
     }
 }
 
+/// Takes a call off the list of those that wait.
+struct Forget<'a> {
+    attached: &'a Attached,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.attached.lock().answers.remove(&self.id);
+    }
+}
+
 fn relayed(error: &mut Value) -> Error {
     let data = error.get_mut("data").map(Value::take).unwrap_or_default();
     match serde_json::from_value::<ErrorRecord>(data) {
@@ -141,7 +180,7 @@ fn relayed(error: &mut Value) -> Error {
 
 async fn read_all(read: OwnedReadHalf, attached: std::sync::Weak<Attached>) {
     let mut lines = BufReader::new(read);
-    while let Ok(Some(line)) = read_line(&mut lines).await {
+    while let Ok(Some(line)) = read_line(&mut lines, MAX_ANSWER).await {
         let Some(attached) = attached.upgrade() else { return };
         attached.take(&line);
     }

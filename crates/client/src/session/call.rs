@@ -14,6 +14,10 @@ use crate::types::{MessageId, MessageState};
 
 /// Nobody waits longer in one call.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// What the owner may take for a call that only needs its database, or a few seconds of the network.
+const SHORT_CALL: Duration = Duration::from_secs(60);
+/// What it may take for a whole round over the swarm: some pages from slow members.
+const LONG_CALL: Duration = Duration::from_secs(10 * 60);
 
 /// One request: method and parameters of JSON-RPC.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +57,17 @@ pub enum Call {
     Status,
     /// Events follow as notifications.
     Subscribe,
+}
+
+impl Call {
+    /// How long an attached program waits for the answer before it calls the owner stuck.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            Self::WaitFor { timeout_ms, .. } => Duration::from_millis(*timeout_ms).min(MAX_WAIT) + SHORT_CALL,
+            Self::Fetch => LONG_CALL,
+            _ => SHORT_CALL,
+        }
+    }
 }
 
 /// Does what is asked.

@@ -21,7 +21,7 @@ use crate::types::{
     AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, Status,
 };
 
-use attached::Attached;
+use attached::{Attached, NotAttached};
 pub use call::Call;
 
 /// How often, and at which distance, it is tried again while an owner is just starting or stopping.
@@ -65,8 +65,8 @@ impl Session {
                     }
                     return Ok(session);
                 }
-                // The owner may be just starting, or just stopping.
-                Err(error) => last = Some(error),
+                Err(NotAttached { error, may_pass: false }) => return Err(error),
+                Err(NotAttached { error, .. }) => last = Some(error),
             }
             tokio::time::sleep(OPEN_PAUSE).await;
         }

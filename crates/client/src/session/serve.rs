@@ -5,11 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::call::{self, Call};
 use crate::client::Client;
@@ -17,8 +18,11 @@ use crate::error::Error;
 use crate::profile::{OpenError, Profile, is_owner_of, make_socket_private};
 use crate::types::Event;
 
-/// The longest line: far above a message of 2,000 characters, far below what would hurt.
-pub(super) const MAX_LINE: usize = 1024 * 1024;
+/// The longest request: far above a message of 2,000 characters, far below what would hurt.
+const MAX_REQUEST: usize = 1024 * 1024;
+/// The longest answer: a page has 1,000 messages of at most 10,000 characters, and JSON writes no character in more than
+/// six bytes. The side that reads it trusts the owner of the profile with that much memory.
+pub(super) const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// Programs attached at one time.
 const MAX_CONNECTIONS: usize = 64;
 /// Calls of one program that are worked on at once.
@@ -46,10 +50,18 @@ impl Server {
     }
 
     /// Takes no further programs and lets go of those that are attached.
-    pub(super) async fn stop(self) {
+    pub(super) async fn stop(mut self) {
         self.accepting.abort();
-        let _ = self.accepting.await;
+        let _ = (&mut self.accepting).await;
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for Server {
+    /// A session that is dropped must not go on serving, and through its handles owning, the profile. The socket's file
+    /// stays: the next owner may have made its own by the time this one is gone.
+    fn drop(&mut self) {
+        self.accepting.abort();
     }
 }
 
@@ -91,9 +103,10 @@ async fn serve(stream: UnixStream, client: Client) {
     let reading = async move {
         let mut lines = BufReader::new(read);
         let running = Arc::new(Semaphore::new(MAX_CALLS));
+        let subscribed = Arc::new(AtomicBool::new(false));
         let mut calls = tokio::task::JoinSet::new();
         loop {
-            let line = match read_line(&mut lines).await {
+            let line = match read_line(&mut lines, MAX_REQUEST).await {
                 Ok(Some(line)) => line,
                 Ok(None) => break,
                 Err(problem) => {
@@ -102,12 +115,14 @@ async fn serve(stream: UnixStream, client: Client) {
                 }
             };
             let Ok(permit) = Arc::clone(&running).acquire_owned().await else { break };
-            let (client, answers) = (client.clone(), answers.clone());
+            // Those that are done would otherwise pile up for as long as the program is attached.
+            while calls.try_join_next().is_some() {}
+            let (client, answers, subscribed) = (client.clone(), answers.clone(), Arc::clone(&subscribed));
             calls.spawn(async move {
-                let subscribed = answer_line(&client, &line, &answers).await;
+                let events = answer_line(&client, &line, &answers, &subscribed).await;
                 drop(permit);
-                if subscribed {
-                    forward_events(&client, &answers).await;
+                if let Some(events) = events {
+                    forward_events(events, &answers).await;
                 }
             });
         }
@@ -115,21 +130,28 @@ async fn serve(stream: UnixStream, client: Client) {
     tokio::join!(writing, reading);
 }
 
-/// Answers one line; says whether it asked for events.
-async fn answer_line(client: &Client, line: &[u8], answers: &mpsc::Sender<Value>) -> bool {
+/// Answers one line. If it is the first of its connection to ask for events, gives them, from before the answer on: what
+/// happens after the other side has read it is not missed.
+async fn answer_line(
+    client: &Client,
+    line: &[u8],
+    answers: &mpsc::Sender<Value>,
+    subscribed: &AtomicBool,
+) -> Option<broadcast::Receiver<Event>> {
     let Ok(request) = serde_json::from_slice::<Value>(line) else {
         let _ = answers.send(failure(&Value::Null, -32700, "this is no JSON", Value::Null)).await;
-        return false;
+        return None;
     };
     let id = request.get("id").cloned().unwrap_or_default();
     let call = match serde_json::from_value::<Call>(request) {
         Ok(call) => call,
         Err(error) => {
             let _ = answers.send(failure(&id, -32602, &error.to_string(), Value::Null)).await;
-            return false;
+            return None;
         }
     };
-    let subscribes = matches!(call, Call::Subscribe);
+    let first = matches!(call, Call::Subscribe) && !subscribed.swap(true, Ordering::Relaxed);
+    let events = first.then(|| client.events());
     let answer = match call::answer(client, call).await {
         Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
         Err(error) => {
@@ -138,17 +160,16 @@ async fn answer_line(client: &Client, line: &[u8], answers: &mpsc::Sender<Value>
         }
     };
     let _ = answers.send(answer).await;
-    subscribes
+    events
 }
 
-async fn forward_events(client: &Client, answers: &mpsc::Sender<Value>) {
-    let mut events = client.events();
+async fn forward_events(mut events: broadcast::Receiver<Event>, answers: &mpsc::Sender<Value>) {
     loop {
         let event: Event = tokio::select! {
             event = events.recv() => match event {
                 Ok(event) => event,
-                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => continue,
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(broadcast::error::RecvError::Closed) => return,
             },
             () = answers.closed() => return,
         };
@@ -163,8 +184,11 @@ fn failure(id: &Value, code: i32, message: &str, data: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}})
 }
 
-/// One line without its end; `None` at the end. A line that is too long is an error.
-pub(super) async fn read_line(lines: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>, String> {
+/// One line without its end; `None` at the end. A line of more than `limit` bytes is an error.
+pub(super) async fn read_line(
+    lines: &mut (impl AsyncBufRead + Unpin),
+    limit: usize,
+) -> Result<Option<Vec<u8>>, String> {
     let mut line = Vec::new();
     loop {
         let available = lines.fill_buf().await.map_err(|e| e.to_string())?;
@@ -177,8 +201,8 @@ pub(super) async fn read_line(lines: &mut (impl AsyncBufRead + Unpin)) -> Result
         };
         line.extend_from_slice(available.get(..taken).unwrap_or_default());
         lines.consume(taken);
-        if line.len() > MAX_LINE {
-            return Err(format!("a line has at most {MAX_LINE} bytes"));
+        if line.len() > limit {
+            return Err(format!("a line has at most {limit} bytes"));
         }
         if whole {
             line.pop();
