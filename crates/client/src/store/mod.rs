@@ -49,6 +49,9 @@ pub const MAX_PAGE: usize = 1_000;
 /// is marked. Nodes allow a clock to be off by as much.
 pub const FUTURE_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// Held from opening a connection until the first page has been read with its key.
+static SETTING_UP: Mutex<()> = Mutex::new(());
+
 /// How the file is opened beyond path and key.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -110,6 +113,9 @@ impl ClientStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // SQLCipher sets up its cryptography with the first keyed connections of a process, and does not take several of
+        // them at once: rarely, one was told that its key is empty.
+        let setting_up = SETTING_UP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut connection = match &options.vfs {
             Some(vfs) => Connection::open_with_flags_and_vfs(&options.path, flags, vfs.as_str()),
             None => Connection::open_with_flags(&options.path, flags),
@@ -121,7 +127,9 @@ impl ClientStore {
         connection.execute_batch("PRAGMA cipher_log_level = NONE").map_err(fail)?;
         connection.execute_batch(&key.statement()).map_err(fail)?;
         prepare(&connection, options.synced).map_err(fail)?;
-        match migrations::version(&connection).map_err(fail)? {
+        let version = migrations::version(&connection).map_err(fail)?;
+        drop(setting_up);
+        match version {
             SchemaVersion::Current => {}
             SchemaVersion::Older { from: 0 } if lock.is_some() => {
                 let detail = "it is empty".to_owned();
