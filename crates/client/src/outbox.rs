@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conclave_crypto::{Account, AccountId};
+use conclave_crypto::AccountId;
 use conclave_proto::rpc::answers::{SwarmAnswer, read_batch_answer};
 use conclave_proto::rpc::{Lifetime, Request, Store};
-use conclave_proto::{MessageHash, Namespace, SnodeRecord};
+use conclave_proto::{MessageHash, Namespace, SnodeRecord, Timestamp};
 use rand_core::{OsRng, RngCore as _};
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ use crate::wire::{self, Outgoing};
 const MESSAGE_TTL: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Members tried in one attempt. (client-messages 5.3)
 const MEMBERS_PER_ATTEMPT: usize = 3;
+/// Members that have to refuse a message, unless the swarm has fewer, before it is given up.
+const REFUSALS: usize = 2;
 /// Copies sent at once.
 const AT_ONCE: usize = 8;
 /// Pauses between attempts: this, doubled each time, at most the other.
@@ -70,14 +72,14 @@ async fn send(shared: &Shared, due: DueCopy) {
     let copy = due.copy;
     let noted = match deliver(shared, &due).await {
         Ok(delivered) => note_delivery(shared, &due, delivered).await,
-        Err(Undelivered { reason, last: true }) => {
+        Err(Undelivered { reason, again: Again::Never }) => {
             let mark = {
                 let id = id.clone();
                 shared.store.run(move |store| store.mark_failed(&id, copy, &reason)).await
             };
             mark.map(Some)
         }
-        Err(Undelivered { reason, last: false }) => {
+        Err(Undelivered { reason, .. }) => {
             let next = shared.network.now().plus(pause_after(due.attempts, OsRng.next_u32()));
             tracing::debug!(%reason, attempts = due.attempts, "a message is not delivered yet");
             let mark = {
@@ -103,19 +105,35 @@ struct Delivered {
     signed: u32,
     swarm: u32,
     hash: MessageHash,
-    expires_at: conclave_proto::Timestamp,
+    expires_at: Timestamp,
 }
 
 struct Undelivered {
     reason: String,
-    /// Trying again is no use.
-    last: bool,
+    again: Again,
+}
+
+/// Whether another try is of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// Yes.
+    Later,
+    /// A member says no. One member's word fails no message: it may lie, or be the one that is wrong.
+    NotThere,
+    /// No.
+    Never,
 }
 
 impl Undelivered {
     fn for_now(reason: impl std::fmt::Display) -> Self {
-        Self { reason: reason.to_string(), last: false }
+        Self { reason: reason.to_string(), again: Again::Later }
     }
+}
+
+/// Whether the swarm, and not just a member, refuses: all that were asked do, and they are several unless the swarm has
+/// no more.
+fn is_refused(refused: usize, asked: usize, swarm: usize) -> bool {
+    refused > 0 && refused == asked && refused >= swarm.min(REFUSALS)
 }
 
 async fn note_delivery(
@@ -147,7 +165,7 @@ async fn deliver(shared: &Shared, due: &DueCopy) -> Result<Delivered, Undelivere
     let sync_target = (due.copy == Copy::OwnSync || to_self).then_some(&due.message.chat);
     let key = recipient.x25519().map_err(|e| Undelivered {
         reason: format!("the recipient's account id cannot be used: {e}"),
-        last: true,
+        again: Again::Never,
     })?;
     let directory = shared.network.directory().await.map_err(Undelivered::for_now)?;
     let swarm_id =
@@ -156,47 +174,47 @@ async fn deliver(shared: &Shared, due: &DueCopy) -> Result<Delivered, Undelivere
 
     let outgoing =
         Outgoing { text: &due.message.text, name: &shared.name, sent_at: due.message.sent_at, sync_target };
-    let request = store_request(&shared.account, &recipient, &key, outgoing);
-    let sequence = Request::Sequence(vec![request.clone()]);
+    let data = wire::seal(&shared.account, &key, outgoing, &mut OsRng);
     let mut last_error = Undelivered::for_now("no member of the swarm could be asked");
+    let (mut asked, mut refused) = (0, 0);
     for member in in_order_of_trust(&shared.network, &swarm).into_iter().take(MEMBERS_PER_ATTEMPT) {
-        match ask(&shared.network, &member, &sequence).await {
+        // Anew for each: the member before may have taught us the time.
+        let store = store(recipient, data.clone(), shared.network.now());
+        let (expires_at, hash) = (store.expiry(), MessageHash::of(&recipient, Namespace::DIRECT, &data));
+        let request = Request::Store(store);
+        asked += 1;
+        match ask(&shared.network, &member, &Request::Sequence(vec![request.clone()])).await {
             Ok(answer) => match signatures(&request, &answer, &swarm) {
                 0 => last_error = Undelivered::for_now("a member answered without a signature that holds"),
                 signed => {
-                    let Request::Store(store) = &request else { continue };
-                    return Ok(Delivered {
-                        signed,
-                        swarm: u32::try_from(swarm.len()).unwrap_or(u32::MAX),
-                        hash: MessageHash::of(&store.account, store.namespace, &store.data),
-                        expires_at: store.expiry(),
-                    });
+                    let swarm = u32::try_from(swarm.len()).unwrap_or(u32::MAX);
+                    return Ok(Delivered { signed, swarm, hash, expires_at });
                 }
             },
-            Err(error) => last_error = error,
+            Err(error) => {
+                refused += usize::from(error.again == Again::NotThere);
+                last_error = error;
+            }
         }
-        if last_error.last {
-            break;
-        }
+    }
+    if is_refused(refused, asked, swarm.len()) {
+        last_error.again = Again::Never;
     }
     Err(last_error)
 }
 
-fn store_request(
-    account: &Account,
-    recipient: &AccountId,
-    key: &conclave_crypto::X25519Public,
-    outgoing: Outgoing<'_>,
-) -> Request {
-    Request::Store(Store {
-        account: *recipient,
+/// The request that stores a sealed message. Its time is that of storing, not of writing: what waited for weeks, or was
+/// written under a wrong clock, is taken all the same (storage-and-onion 2.7), and lives as long as any other.
+fn store(recipient: AccountId, data: Vec<u8>, now: Timestamp) -> Store {
+    Store {
+        account: recipient,
         namespace: Namespace::DIRECT,
-        timestamp: outgoing.sent_at,
+        timestamp: now,
         lifetime: Lifetime::Ttl(u64::try_from(MESSAGE_TTL.as_millis()).unwrap_or(u64::MAX)),
-        data: wire::seal(account, key, outgoing, &mut OsRng),
+        data,
         auth: None,
         sig_timestamp: None,
-    })
+    }
 }
 
 /// The members in a random order, those with a bad record last.
@@ -232,8 +250,9 @@ async fn ask(network: &Network, member: &SnodeRecord, sequence: &Request) -> Res
             network.relearn_time().await;
             Err(Undelivered::for_now(NetworkError::Clock { offset_ms: network.clock_offset() }))
         }
-        // The network has said what it thinks of this very request.
-        400 | 403 => Err(Undelivered { reason: format!("refused: {status} {}", text()), last: true }),
+        400 | 403 => {
+            Err(Undelivered { reason: format!("refused: {status} {}", text()), again: Again::NotThere })
+        }
         _ => Err(Undelivered::for_now(format!("a member failed: {status} {}", text()))),
     }
 }
@@ -248,5 +267,31 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(pause_after(40, 0), LONGEST_PAUSE);
         assert_eq!(pause_after(6, u32::MAX), Duration::from_secs(75));
+    }
+
+    #[test]
+    fn one_member_s_refusal_fails_no_message() {
+        for (refused, asked, swarm, expected) in [
+            (0, 0, 5, false),
+            (0, 3, 5, false),
+            (1, 1, 5, false),
+            (1, 3, 5, false),
+            (2, 3, 5, false),
+            (2, 2, 2, true),
+            (3, 3, 5, true),
+            (1, 1, 1, true),
+        ] {
+            assert_eq!(is_refused(refused, asked, swarm), expected, "{refused} of {asked} asked of {swarm}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_stored_at_the_time_of_storing() {
+        let bob = conclave_testkit::personas::bob().account_id();
+        let stored = store(bob, vec![1], Timestamp(5_000));
+        assert_eq!(
+            (stored.signed_at(), stored.expiry()),
+            (Timestamp(5_000), Timestamp(5_000).plus(MESSAGE_TTL))
+        );
     }
 }

@@ -1,12 +1,13 @@
 //! Receiving: asking members of the account's own swarm what came after their cursor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conclave_crypto::AccountId;
+use conclave_crypto::{Account, AccountId};
 use conclave_proto::rpc::answers::RetrieveAnswer;
 use conclave_proto::rpc::{Auth, Request, Retrieve, TimedAuth, signing};
-use conclave_proto::{Namespace, SnodeRecord, Timestamp};
+use conclave_proto::{MessageHash, Namespace, SnodeRecord, Timestamp};
 
 use crate::client::Shared;
 use crate::error::Error;
@@ -156,19 +157,9 @@ async fn take_in(
     let Some(last) = page.messages.last() else { return Ok(0) };
     let last_hash = Some(last.hash.to_string());
     let hashes: Vec<String> = page.messages.iter().map(|message| message.hash.to_string()).collect();
-    let unseen: std::collections::BTreeSet<String> =
+    let unseen: BTreeSet<String> =
         shared.store.run(move |store| store.unseen(&hashes)).await?.into_iter().collect();
-    let mut items = Vec::new();
-    for message in &page.messages {
-        if unseen.contains(message.hash.as_str()) {
-            let content = wire::open(&shared.account, &message.data);
-            items.push(ReceivedItem {
-                hash: message.hash.to_string(),
-                expires_at: message.expiration,
-                content,
-            });
-        }
-    }
+    let items = opened(&shared.account, account, &page, &unseen);
     let batch = ReceivedBatch {
         snode: member.ed25519,
         account: *account,
@@ -186,4 +177,120 @@ async fn take_in(
         shared.tell_message(message);
     }
     Ok(new)
+}
+
+/// What the unseen items of a page say. An item whose data does not belong to its hash is as if it were not there: noting
+/// the hash would let one member hide the message that others keep under it.
+fn opened(
+    keys: &Account,
+    account: &AccountId,
+    page: &RetrieveAnswer,
+    unseen: &BTreeSet<String>,
+) -> Vec<ReceivedItem> {
+    page.messages
+        .iter()
+        .filter(|message| unseen.contains(message.hash.as_str()))
+        .filter(|message| message.hash == MessageHash::of(account, Namespace::DIRECT, &message.data))
+        .map(|message| ReceivedItem {
+            hash: message.hash.to_string(),
+            expires_at: message.expiration,
+            content: wire::open(keys, &message.data),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_crypto::RecoveryPhrase;
+    use conclave_proto::rpc::answers::StoredMessage;
+    use conclave_testkit::{personas, rng};
+
+    use super::*;
+    use crate::store::ClientStore;
+    use crate::wire::Outgoing;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    struct Inbox {
+        keys: Account,
+        store: ClientStore,
+    }
+
+    impl Inbox {
+        fn of_bob() -> Self {
+            let phrase = RecoveryPhrase::from_seed16(&personas::bob().seed());
+            let store = ClientStore::open_in_memory().unwrap();
+            store.set_account(&phrase, "Bob").unwrap();
+            Self { keys: Account::from_phrase(&phrase), store }
+        }
+
+        /// What a member answered, taken in as [`take_in`] does; the texts that were new.
+        fn take_in(&self, member: u8, page: &RetrieveAnswer) -> Vec<String> {
+            let own = *self.keys.id();
+            let hashes: Vec<String> = page.messages.iter().map(|message| message.hash.to_string()).collect();
+            let unseen = self.store.unseen(&hashes).unwrap().into_iter().collect();
+            let batch = ReceivedBatch {
+                snode: conclave_crypto::Ed25519Secret::from_seed(&[member; 32]).public(),
+                account: own,
+                namespace: Namespace::DIRECT,
+                last_hash: hashes.last().cloned(),
+                items: opened(&self.keys, &own, page, &unseen),
+            };
+            let received = self.store.insert_received(&batch, NOW).unwrap();
+            received.shown.into_iter().map(|row| row.text).collect()
+        }
+
+        fn from_alice(&self, text: &str, at: u64) -> StoredMessage {
+            let alice = Account::from_phrase(&RecoveryPhrase::from_seed16(&personas::alice().seed()));
+            let outgoing =
+                Outgoing { text, name: "Alice", sent_at: Timestamp(NOW.0 + at), sync_target: None };
+            let data = wire::seal(&alice, &self.keys.id().x25519().unwrap(), outgoing, &mut rng(at));
+            self.stored(data)
+        }
+
+        fn stored(&self, data: Vec<u8>) -> StoredMessage {
+            let hash = MessageHash::of(self.keys.id(), Namespace::DIRECT, &data);
+            StoredMessage { hash, timestamp: NOW, expiration: NOW.plus(Duration::from_secs(9_999)), data }
+        }
+    }
+
+    fn page(messages: &[&StoredMessage]) -> RetrieveAnswer {
+        RetrieveAnswer { messages: messages.iter().map(|message| (*message).clone()).collect(), more: false }
+    }
+
+    #[test]
+    fn a_member_cannot_hide_a_message_by_giving_other_data_under_its_hash() {
+        let inbox = Inbox::of_bob();
+        let real = inbox.from_alice("the real one", 1);
+        let forged = StoredMessage { data: b"rubbish".to_vec(), ..real.clone() };
+        assert!(inbox.take_in(1, &page(&[&forged])).is_empty());
+        assert_eq!(inbox.take_in(2, &page(&[&real])), ["the real one"], "an honest member still brings it");
+        assert!(inbox.take_in(1, &page(&[&real])).is_empty(), "once");
+    }
+
+    #[test]
+    fn what_nobody_can_open_does_not_end_a_batch_and_is_not_opened_again() {
+        let inbox = Inbox::of_bob();
+        let (first, last) = (inbox.from_alice("before", 1), inbox.from_alice("after", 2));
+        let rubbish = inbox.stored(b"rubbish".to_vec());
+        let empty = inbox.stored(Vec::new());
+        let version_two = inbox.stored(vec![0; 200]);
+        let all = page(&[&first, &rubbish, &empty, &version_two, &last]);
+        assert_eq!(inbox.take_in(1, &all), ["before", "after"]);
+        assert!(inbox.take_in(2, &all).is_empty(), "all five are known");
+        let hashes: Vec<String> = all.messages.iter().map(|message| message.hash.to_string()).collect();
+        assert!(inbox.store.unseen(&hashes).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_same_message_sealed_anew_is_shown_once() {
+        let inbox = Inbox::of_bob();
+        let alice = Account::from_phrase(&RecoveryPhrase::from_seed16(&personas::alice().seed()));
+        let outgoing = Outgoing { text: "hello", name: "Alice", sent_at: NOW, sync_target: None };
+        let key = inbox.keys.id().x25519().unwrap();
+        let sealed = |seed| inbox.stored(wire::seal(&alice, &key, outgoing, &mut rng(seed)));
+        let (first, again) = (sealed(1), sealed(2));
+        assert_ne!(first.hash, again.hash);
+        assert_eq!(inbox.take_in(1, &page(&[&first, &again])), ["hello"]);
+    }
 }
