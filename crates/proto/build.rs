@@ -31,10 +31,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             };
             write!(
                 table,
-                "Field {{ number: {}, name: {:?}, required: {}, message: {nested} }}, ",
+                "Field {{ number: {}, name: {:?}, required: {}, repeated: {}, message: {nested} }}, ",
                 field.number(),
                 field.name(),
                 field.cardinality() == Cardinality::Required,
+                field.is_list(),
             )?;
         }
         writeln!(table, "] }};")?;

@@ -39,7 +39,11 @@ fn method(bytes: &[u8]) -> Option<(&'static str, &[u8])> {
 
 /// What holds of every request that can be read.
 fn check(request: &Request) {
-    assert_eq!(Request::from_json_body(&request.to_json_body()).as_ref(), Ok(request), "JSON");
+    // bt takes times that JSON refuses as being seconds (storage-and-onion 2.1).
+    match Request::from_json_body(&request.to_json_body()) {
+        Err(error) if error.body.ends_with("timestamp must be in milliseconds") => {}
+        read => assert_eq!(read.as_ref(), Ok(request), "JSON"),
+    }
     assert_eq!(Request::from_bt(request.method(), &request.to_bt()).as_ref(), Ok(request), "bt");
     let _ = (request.verify(), signing::request(request), signing::needed_rights(request));
     if request.is_recursive() {

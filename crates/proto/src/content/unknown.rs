@@ -23,6 +23,7 @@ pub(super) struct Field {
     pub(super) number: u32,
     pub(super) name: &'static str,
     pub(super) required: bool,
+    pub(super) repeated: bool,
     /// The schema of its content, if that is a message.
     pub(super) message: Option<&'static Schema>,
 }
@@ -154,6 +155,8 @@ fn piece<'a>(rest: &mut &'a [u8]) -> Result<Option<Piece<'a>>, prost::DecodeErro
 fn collect(schema: &'static Schema, bytes: &[u8]) -> Result<UnknownFields, ContentError> {
     let mut found = UnknownFields::default();
     let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    // A message that stands several times where it may stand once is one message: that of all its parts together.
+    let mut joined: BTreeMap<u32, (&'static Schema, Vec<u8>)> = BTreeMap::new();
     let mut rest = bytes;
     while let Some(piece) = piece(&mut rest)? {
         let Some(field) = schema.field(piece.number) else {
@@ -161,13 +164,25 @@ fn collect(schema: &'static Schema, bytes: &[u8]) -> Result<UnknownFields, Conte
             continue;
         };
         let occurrence = seen.entry(piece.number).or_default();
-        if let (Some(schema), Some(content)) = (field.message, piece.content) {
-            let nested = collect(schema, content)?;
-            if !nested.is_empty() {
-                found.nested.insert((piece.number, *occurrence), nested);
+        match (field.message, piece.content) {
+            (Some(schema), Some(content)) if field.repeated => {
+                let nested = collect(schema, content)?;
+                if !nested.is_empty() {
+                    found.nested.insert((piece.number, *occurrence), nested);
+                }
             }
+            (Some(schema), Some(content)) => {
+                joined.entry(piece.number).or_insert((schema, Vec::new())).1.extend_from_slice(content);
+            }
+            _ => {}
         }
         *occurrence = occurrence.saturating_add(1);
+    }
+    for (number, (schema, content)) in joined {
+        let nested = collect(schema, &content)?;
+        if !nested.is_empty() {
+            found.nested.insert((number, 0), nested);
+        }
     }
     match schema.fields.iter().find(|field| field.required && !seen.contains_key(&field.number)) {
         Some(field) => Err(ContentError::Missing { message: schema.name, field: field.name }),
