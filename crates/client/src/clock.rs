@@ -88,12 +88,13 @@ impl Offset {
         }
     }
 
-    /// Forgets what was measured, because it turned out to be wrong.
+    /// What was believed turned out to be wrong: it has to be measured again. What is only being collected stays.
     pub(crate) fn distrust(&self) {
-        let millis = self.millis();
         let mut state = self.lock();
-        state.remembered = millis;
-        state.samples.clear();
+        if let Some(believed) = state.measured() {
+            state.remembered = believed;
+            state.samples.clear();
+        }
     }
 
     /// Machine time as network time.
