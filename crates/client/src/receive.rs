@@ -240,7 +240,7 @@ mod tests {
             received.shown.into_iter().map(|row| row.text).collect()
         }
 
-        fn from_alice(&self, text: &str, at: u64) -> StoredMessage {
+        fn alice_writes(&self, text: &str, at: u64) -> StoredMessage {
             let alice = Account::from_phrase(&RecoveryPhrase::from_seed16(&personas::alice().seed()));
             let outgoing =
                 Outgoing { text, name: "Alice", sent_at: Timestamp(NOW.0 + at), sync_target: None };
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_member_cannot_hide_a_message_by_giving_other_data_under_its_hash() {
         let inbox = Inbox::of_bob();
-        let real = inbox.from_alice("the real one", 1);
+        let real = inbox.alice_writes("the real one", 1);
         let forged = StoredMessage { data: b"rubbish".to_vec(), ..real.clone() };
         assert!(inbox.take_in(1, &page(&[&forged])).is_empty());
         assert_eq!(inbox.take_in(2, &page(&[&real])), ["the real one"], "an honest member still brings it");
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn what_nobody_can_open_does_not_end_a_batch_and_is_not_opened_again() {
         let inbox = Inbox::of_bob();
-        let (first, last) = (inbox.from_alice("before", 1), inbox.from_alice("after", 2));
+        let (first, last) = (inbox.alice_writes("before", 1), inbox.alice_writes("after", 2));
         let rubbish = inbox.stored(b"rubbish".to_vec());
         let empty = inbox.stored(Vec::new());
         let version_two = inbox.stored(vec![0; 200]);
