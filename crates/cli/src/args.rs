@@ -100,8 +100,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// How many service nodes
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=200))]
+    /// How many service nodes; a path takes three and its destination a fourth
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(4..=200))]
     pub(crate) nodes: u16,
     /// Also answer the seed call over plain HTTP on this loopback port, for existing clients
     #[arg(long, value_name = "PORT")]

@@ -17,6 +17,9 @@ use crate::args::Cli;
 use crate::failure::Exit;
 use crate::output::Output;
 
+/// How long threads that block may take to end.
+const THREADS_END_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -29,8 +32,9 @@ fn main() -> ExitCode {
     let done = match runtime {
         Ok(runtime) => {
             let done = runtime.block_on(commands::run(cli, output));
-            // A lookup or a blocking read may still hang in a worker; nothing of value waits there.
-            runtime.shutdown_background();
+            // Threads that are in the database must leave it before the process ends; a lookup may hang longer, and
+            // nothing of value waits there.
+            runtime.shutdown_timeout(THREADS_END_WITHIN);
             done
         }
         Err(error) => Err(failure::Failure::failed(

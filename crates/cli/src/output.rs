@@ -32,6 +32,11 @@ impl Output {
         write_line(&text);
     }
 
+    /// A whole text on standard output, in every mode.
+    pub(crate) fn text(self, text: &[u8]) {
+        write_line(String::from_utf8_lossy(text).trim_end());
+    }
+
     /// Text on standard output for people; nothing with `--json`.
     pub(crate) fn human(self, text: &str) {
         if !self.json {

@@ -64,7 +64,7 @@ async fn send_over(
     let reason = match (&state.reason, state.signed) {
         (Some(reason), _) => reason.clone(),
         (None, Some(signed)) => format!("{signed} members of the swarm have it"),
-        (None, None) => "nothing could be reached".to_owned(),
+        (None, None) => format!("no answer within {timeout} s"),
     };
     Err(unsent(session, &message, no_queue, "unreachable", &reason).await)
 }

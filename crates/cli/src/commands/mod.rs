@@ -43,12 +43,19 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Status => look::status(&context).await,
         Command::Node(args) => node::run(&context, args).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "conclave", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "conclave", &mut script);
+            output.text(&script);
             Ok(())
         }
-        Command::Man => clap_mangen::Man::new(Cli::command())
-            .render(&mut std::io::stdout())
-            .map_err(|e| Failure::failed("io", format!("writing the manual page: {e}"), "try again")),
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(|e| Failure::failed("io", format!("writing the manual page: {e}"), "try again"))?;
+            output.text(&page);
+            Ok(())
+        }
     }
 }
 
