@@ -3,6 +3,7 @@
 //! With `--json`, standard output holds one JSON object per line and nothing else.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -30,6 +31,11 @@ impl Output {
             human()
         };
         write_line(&text);
+    }
+
+    /// Whether nobody reads standard output any more.
+    pub(crate) fn reader_gone(self) -> bool {
+        READER_GONE.load(Ordering::Relaxed)
     }
 
     /// A whole text on standard output, in every mode.
@@ -74,12 +80,18 @@ impl Output {
     }
 }
 
-/// Writes and flushes one line. When the reader has gone (`conclave listen | head -1`), the work for it has no
-/// purpose any more: the process ends quietly, as other tools do.
+/// The reader of standard output has gone (`conclave listen | head -1`): nothing more is written, and commands that
+/// would go on for ever end. The process is not simply ended here: other threads may be in the database.
+static READER_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Writes and flushes one line.
 fn write_line(text: &str) {
+    if READER_GONE.load(Ordering::Relaxed) {
+        return;
+    }
     let mut stdout = std::io::stdout().lock();
     if writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
-        std::process::exit(0);
+        READER_GONE.store(true, Ordering::Relaxed);
     }
 }
 

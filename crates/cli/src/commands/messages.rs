@@ -134,7 +134,7 @@ async fn listen_over(context: &Context, session: &Session, args: &Listen) -> Res
             left = left.saturating_sub(page.len() as u64);
             session.mark_printed(page.into_iter().map(|message| message.id).collect()).await?;
         }
-        if left == 0 {
+        if left == 0 || context.output.reader_gone() {
             return Ok(());
         }
         let event = match deadline {
