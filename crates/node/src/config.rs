@@ -74,20 +74,58 @@ impl NodeConfig {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// [`ConfigError`] names the file, the key and the known keys.
+    /// [`ConfigError`] names the file, the key, and for a key nobody knows the one that was probably meant.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|e| ConfigError::Wrong {
-            path: path.to_owned(),
-            problem: e.to_string().trim_end().to_owned(),
-        })
+        let wrong = |problem: String| ConfigError::Wrong { path: path.to_owned(), problem };
+        if let Some(problem) = text.parse::<toml::Table>().ok().and_then(|table| unknown_key(&table)) {
+            return Err(wrong(problem));
+        }
+        toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))
     }
 
     /// The configuration as the text of a file.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("paths, addresses and numbers have a TOML form")
     }
+}
+
+/// Every key there is.
+const KEYS: [&str; 7] =
+    ["data_dir", "network", "directory", "listen_https", "listen_quic", "seed_http", "max_store_bytes"];
+/// A key that needs more changes than this is a different word.
+const MISSPELT: usize = 3;
+
+/// What is to be said about the first key that is none.
+fn unknown_key(table: &toml::Table) -> Option<String> {
+    let key = table.keys().find(|key| !KEYS.contains(&key.as_str()))?;
+    let nearest = KEYS.iter().map(|known| (distance(key, known), known)).min();
+    Some(match nearest {
+        Some((changes, known)) if changes <= MISSPELT => {
+            format!("there is no key `{key}`; `{known}` was probably meant")
+        }
+        _ => format!("there is no key `{key}`; the keys are {}", KEYS.join(", ")),
+    })
+}
+
+/// How many letters are to be added, left out or replaced to make one word the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (above, b) in row.iter_mut().skip(1).zip(other.chars()) {
+            let here = (diagonal + usize::from(a != b)).min(left + 1).min(*above + 1);
+            diagonal = *above;
+            *above = here;
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 fn default_max_bytes() -> u64 {
@@ -108,6 +146,40 @@ mod tests {
         assert_eq!(NodeConfig::read(&path).unwrap(), config);
         std::fs::write(&path, config.to_toml() + "max_stor_bytes = 3\n").unwrap();
         let error = NodeConfig::read(&path).unwrap_err().to_string();
-        assert!(error.contains("max_stor_bytes") && error.contains("max_store_bytes"), "{error}");
+        assert!(
+            error.ends_with("there is no key `max_stor_bytes`; `max_store_bytes` was probably meant"),
+            "{error}"
+        );
+        std::fs::write(&path, config.to_toml() + "colour = 3\n").unwrap();
+        let error = NodeConfig::read(&path).unwrap_err().to_string();
+        assert!(error.contains("`colour`; the keys are data_dir, network"), "{error}");
+        std::fs::write(&path, config.to_toml().replace("max_store_bytes = ", "max_store_bytes = -")).unwrap();
+        let error = NodeConfig::read(&path).unwrap_err().to_string();
+        assert!(error.contains("max_store_bytes") && error.contains("node.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_list_of_keys_names_every_key() {
+        let mut config = NodeConfig::new("a".into(), "b".into(), "c".into());
+        let address = Some("127.0.0.1:1".parse().unwrap());
+        (config.listen_https, config.listen_quic, config.seed_http) = (address, address, address);
+        let table: toml::Table = config.to_toml().parse().unwrap();
+        assert_eq!(table.keys().collect::<std::collections::BTreeSet<_>>().len(), KEYS.len());
+        assert_eq!(unknown_key(&table), None);
+    }
+
+    #[test]
+    fn distances_count_changes_of_letters() {
+        let cases = [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "abd", 1),
+            ("ab", "abc", 1),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+        ];
+        for (one, other, changes) in cases {
+            assert_eq!((distance(one, other), distance(other, one)), (changes, changes), "{one} {other}");
+        }
     }
 }

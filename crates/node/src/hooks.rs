@@ -72,6 +72,15 @@ pub enum Received<'a> {
     },
     /// A storage request that is about to be answered.
     Request(&'a Request),
+    /// What another node answered to a forwarded write or a passed layer.
+    Answer {
+        /// Which node.
+        from: Ed25519Public,
+        /// What it had been asked.
+        endpoint: &'a str,
+        /// Its words.
+        body: &'a [u8],
+    },
 }
 
 /// Sees everything a node receives.

@@ -6,6 +6,7 @@
 
 mod config;
 mod hooks;
+mod load;
 mod local;
 mod node;
 mod onion;

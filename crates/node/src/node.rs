@@ -13,13 +13,15 @@ use conclave_transport::http::Server;
 use conclave_transport::https::{Certificate, CertificateError};
 use conclave_transport::quic::{Endpoint, Pool};
 use conclave_transport::{http, https};
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
+use crate::load::Load;
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
 use crate::writes::Writes;
-use crate::{peer, web};
+use crate::{peer, rpc, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -31,6 +33,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long running requests may take to end when the node stops.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 const DATABASE_FILE: &str = "messages.sqlite";
+const LOCK_FILE: &str = "node.lock";
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,12 @@ pub enum NodeError {
     #[error("the key file {path} does not hold 64 hex digits")]
     Key {
         /// The file.
+        path: PathBuf,
+    },
+    /// Another process runs a node with this data directory.
+    #[error("another process has locked {path}; a data directory has one node")]
+    Running {
+        /// The lock.
         path: PathBuf,
     },
     /// The network file is wrong.
@@ -93,6 +102,11 @@ pub(crate) struct Shared {
     pub(crate) hooks: Hooks,
     pub(crate) writes: Writes,
     pub(crate) peers: Pool,
+    pub(crate) clients: Load,
+    pub(crate) members: Load,
+    pub(crate) onions: Load,
+    /// Pages being read.
+    pub(crate) reads: Semaphore,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
     /// this very value.
     endpoint: RwLock<Option<Arc<Endpoint>>>,
@@ -148,6 +162,8 @@ pub struct Node {
     addresses: Addresses,
     servers: Vec<Server>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+    /// Keeps other processes from the data directory.
+    _lock: std::fs::File,
 }
 
 impl Node {
@@ -157,6 +173,7 @@ impl Node {
     /// [`NodeError`] names the file or address.
     pub async fn start(config: &NodeConfig, hooks: Hooks) -> Result<Self, NodeError> {
         let secret = read_key(&config.data_dir.join(KEY_FILE))?;
+        let lock = lock(&config.data_dir.join(LOCK_FILE))?;
         let network_bytes = read(&config.network)?;
         let network = NetworkFile::from_json(&network_bytes)
             .map_err(|source| NodeError::Network { path: config.network.clone(), source })?;
@@ -175,6 +192,10 @@ impl Node {
             hooks,
             writes: Writes::new(),
             peers: Pool::new(),
+            clients: Load::of_clients(),
+            members: Load::of_members(),
+            onions: Load::of_onions(),
+            reads: Semaphore::new(rpc::READS_AT_ONCE),
             endpoint: RwLock::new(None),
         });
 
@@ -206,8 +227,9 @@ impl Node {
             tokio::spawn(sweep(Arc::clone(&shared))),
             tokio::spawn(crate::writes::run_timer(Arc::clone(&shared))),
         ];
+        peer::greet(&shared);
         tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");
-        Ok(Self { shared, addresses: Addresses { https, quic, seed_http }, servers, tasks })
+        Ok(Self { shared, addresses: Addresses { https, quic, seed_http }, servers, tasks, _lock: lock })
     }
 
     /// Where it listens.
@@ -218,6 +240,11 @@ impl Node {
     /// The network as the node sees it.
     pub fn view(&self) -> Arc<NetworkView> {
         self.shared.view()
+    }
+
+    /// The network now and after every change.
+    pub fn views(&self) -> watch::Receiver<Arc<NetworkView>> {
+        self.shared.registry.views()
     }
 
     /// The messages it keeps.
@@ -255,16 +282,16 @@ impl std::fmt::Debug for Node {
 }
 
 async fn follow_directory(shared: Arc<Shared>) {
-    shared
-        .registry
-        .follow(|view| {
-            // Whoever has left the list is no peer any more.
-            shared.peers.retain(|key| view.directory().node(key).is_some());
-            if let Some(endpoint) = shared.endpoint() {
-                endpoint.recheck_nodes();
-            }
-        })
-        .await;
+    let changed = |view: &NetworkView| {
+        // Whoever has left the list is no peer any more.
+        shared.peers.retain(|key| view.directory().node(key).is_some());
+        if let Some(endpoint) = shared.endpoint() {
+            endpoint.recheck_nodes();
+        }
+        writes::swarm_changed(&shared);
+        peer::greet(&shared);
+    };
+    shared.registry.follow(|| shared.now(), changed).await;
 }
 
 async fn sweep(shared: Arc<Shared>) {
@@ -282,7 +309,31 @@ fn read(path: &Path) -> Result<Vec<u8>, NodeError> {
     std::fs::read(path).map_err(|source| NodeError::Io { doing: "reading", path: path.to_owned(), source })
 }
 
+/// Takes the lock of a data directory. It ends with the file that is returned, or with the process.
+fn lock(path: &Path) -> Result<std::fs::File, NodeError> {
+    let io = |source| NodeError::Io { doing: "locking", path: path.to_owned(), source };
+    let file = std::fs::File::options().create(true).append(true).open(path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::Running { path: path.to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// Says so when others on this machine can read the key.
+fn warn_of_readers(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(metadata) = std::fs::metadata(path)
+        && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
+    {
+        tracing::warn!(path = %path.display(), "others on this machine can read the node's key; make it mode 0600");
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 fn read_key(path: &Path) -> Result<Ed25519Secret, NodeError> {
+    warn_of_readers(path);
     let text = zeroize::Zeroizing::new(read(path)?);
     let text = std::str::from_utf8(&text).unwrap_or_default().trim();
     let mut seed = zeroize::Zeroizing::new([0u8; 32]);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use conclave_onion::peel::{self, Layer, PeelError, Peeled, ReplySealer};
+use conclave_proto::btstream::MAX_FRAME;
 use conclave_proto::peer::{OnionRelay, PeerError};
 use conclave_proto::rpc::{Answer, Request, status};
 use rand_core::OsRng;
@@ -13,7 +14,13 @@ use serde_json::Value;
 use crate::hooks::Received;
 use crate::node::Shared;
 use crate::peer::{self, HopFailure};
-use crate::rpc;
+use crate::rpc::{self, Via};
+
+/// The largest sealed reply that hops can hand back: a frame without what surrounds the reply in it.
+const MAX_REPLY: usize = MAX_FRAME - 128;
+/// Said instead of a larger one.
+const TOO_MUCH: &str =
+    "invalid request: the answer is too large for an onion request; ask for fewer things at once";
 
 /// A hop's answer to the one before it: a status and a body that passes through unchanged.
 type HopAnswer = (u16, Bytes);
@@ -55,9 +62,10 @@ async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
     match peeled {
         Peeled::Final { body, reply } => {
             let answer = match Request::from_json_body(&body) {
-                Ok(request) => rpc::answer(shared, request).await,
+                Ok(request) => rpc::answer(shared, request, Via::Onion).await,
                 Err(error) => Answer::from(error),
             };
+            drop(body);
             sealed(&reply, answer.code, &answer.to_value().to_json())
         }
         Peeled::Refused { status, text, reply } => sealed(&reply, status, &text.into()),
@@ -76,12 +84,13 @@ async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
                 ephemeral_key: *layer.ephemeral_key.as_bytes(),
                 hop_no: hop_no.saturating_add(1),
             };
-            match peer::relay(shared, next, &layer).await {
+            match peer::relay(shared, next, layer).await {
                 Ok((code, body)) => (status::relayed(code), body),
                 Err(HopFailure::Unreachable) => {
                     (502, format!("Next node is currently unreachable: {}", destination.to_hex()).into())
                 }
                 Err(HopFailure::Timeout) => (504, Bytes::from_static(b"Request time out")),
+                Err(HopFailure::TooLarge) => (413, Bytes::from_static(b"Request body too large")),
                 Err(HopFailure::Nonsense) => (500, Bytes::from_static(b"Invalid response from snode")),
             }
         }
@@ -93,7 +102,11 @@ fn refusal(error: &PeelError) -> HopAnswer {
 }
 
 fn sealed(reply: &ReplySealer, status: u16, body: &Value) -> HopAnswer {
-    (200, reply.seal(status, body, &mut OsRng).into())
+    let mut sealed = reply.seal(status, body, &mut OsRng);
+    if sealed.len() > MAX_REPLY {
+        sealed = reply.seal(400, &Value::from(TOO_MUCH), &mut OsRng);
+    }
+    (200, sealed.into())
 }
 
 /// Shows an observer what this node learnt by peeling.

@@ -18,8 +18,13 @@ use conclave_transport::Deadline;
 use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
 
 use crate::hooks::Received;
+use crate::load::{Load, Ticket};
 use crate::node::Shared;
+use crate::rpc::Via;
 use crate::{onion, rpc, swarm};
+
+/// What a node with too much to do says. (storage-and-onion 1.1)
+pub(crate) const BUSY: &str = "Server busy, try again later";
 
 /// How long the next hop of an onion request may take. (storage-and-onion 5.2)
 const ONION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,9 +36,12 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     let (serving, listed, adopting) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     let handler: quic::Handler = Arc::new(move |peer, endpoint, body| {
         let shared = Arc::clone(&serving);
-        // A task of its own: a write that began is finished, whoever goes away.
         Box::pin(async move {
-            tokio::spawn(async move { serve(&shared, peer, &endpoint, body).await })
+            let Some(ticket) = load(&shared, peer.alpn, &endpoint).enter(body.len()) else {
+                return busy(peer.alpn, &endpoint);
+            };
+            // A task of its own: a write that began is finished, whoever goes away.
+            tokio::spawn(async move { serve(&shared, ticket, peer, &endpoint, body).await })
                 .await
                 .unwrap_or_else(|_| Err(Bytes::from_static(b"request failed")))
         })
@@ -45,11 +53,36 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     }
 }
 
-async fn serve(shared: &Arc<Shared>, peer: Peer, endpoint: &str, body: Bytes) -> quic::Answer {
+async fn serve(
+    shared: &Arc<Shared>,
+    ticket: Ticket,
+    peer: Peer,
+    endpoint: &str,
+    body: Bytes,
+) -> quic::Answer {
     shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint, body: &body });
-    match peer.alpn {
+    let answer = match peer.alpn {
         Alpn::Node => answer_node(shared, endpoint, &body).await,
         Alpn::Client => answer_client(shared, endpoint, &body).await,
+    };
+    drop(body);
+    ticket.hold(answer?).map_or_else(|| busy(peer.alpn, endpoint), Ok)
+}
+
+/// Which work a request is.
+fn load<'a>(shared: &'a Shared, alpn: Alpn, endpoint: &str) -> &'a Load {
+    match (alpn, endpoint) {
+        (_, "onion_req" | "onion_request") => &shared.onions,
+        (Alpn::Node, _) => &shared.members,
+        (Alpn::Client, _) => &shared.clients,
+    }
+}
+
+/// The refusal of a node that has too much to do, as each kind of asker reads it.
+fn busy(alpn: Alpn, endpoint: &str) -> quic::Answer {
+    match (alpn, endpoint) {
+        (Alpn::Node, "onion_request") => Ok(wire::encode_relay_reply(503, BUSY.as_bytes()).into()),
+        _ => Err(error_text(503, BUSY.as_bytes())),
     }
 }
 
@@ -82,7 +115,7 @@ async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> qui
             (code, body) => Err(error_text(code, &body)),
         },
         method => match Request::from_either(method, body) {
-            Ok(request) => framed(&rpc::answer(shared, request).await, body.starts_with(b"d")),
+            Ok(request) => framed(&rpc::answer(shared, request, Via::Direct).await, body.starts_with(b"d")),
             Err(error) if error.body == format!("no method {method}") => Err(invalid_endpoint(method)),
             Err(error) => Err(error_body(&error.into())),
         },
@@ -112,15 +145,29 @@ fn invalid_endpoint(endpoint: &str) -> Bytes {
     format!("Invalid endpoint '{endpoint}'").into()
 }
 
-/// Asks a member of the swarm to do `request` too.
-pub(crate) async fn forward(shared: &Shared, to: Ed25519Public, request: &Request) -> MemberResult {
+/// What [`forward`] sends, the same to every member.
+pub(crate) fn forwarded(request: &Request) -> Vec<u8> {
+    wire::encode_storage_cc(request.method(), &request.to_forwarded())
+}
+
+/// Asks a member of the swarm to do `request` too; `body` is [`forwarded`].
+pub(crate) async fn forward(
+    shared: &Shared,
+    to: Ed25519Public,
+    request: &Request,
+    body: &[u8],
+) -> MemberResult {
     let view = shared.view();
     let Some(node) = view.directory().node(&to) else {
         return failed("not in the node list any more");
     };
-    let body = wire::encode_storage_cc(request.method(), &request.to_forwarded());
     let deadline = Deadline::after(swarm::MEMBER_TIMEOUT);
-    match ask(shared, node, Lane::Data, ("storage_cc", &body), deadline).await {
+    let mut asked = ask(shared, node, Lane::Data, ("storage_cc", body), deadline).await;
+    if let Err(RequestError::Closed(_)) = asked {
+        // A member that has restarted ends old connections with the first thing it hears on them. Writes may be repeated.
+        asked = ask(shared, node, Lane::Data, ("storage_cc", body), deadline).await;
+    }
+    match asked {
         Ok(answer) => NodeResult::from_bt(request, &answer)
             // A member's signature is checked here too, so that a client is not made to count what it will refuse.
             .filter(|result| result.verify(request, &to).is_ok())
@@ -141,8 +188,24 @@ pub(crate) async fn forward(shared: &Shared, to: Ed25519Public, request: &Reques
     }
 }
 
+/// Shows the other members of the swarm that this node is there, so that those who could not reach it moments ago ask it
+/// again, and the first write finds connections.
+pub(crate) fn greet(shared: &Arc<Shared>) {
+    for node in shared.view().others().copied() {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            let deadline = Deadline::after(swarm::MEMBER_TIMEOUT);
+            if let Err(error) = ask(&shared, &node, Lane::Commands, ("snode_ping", b""), deadline).await {
+                tracing::debug!(member = ?node.ed25519, %error, "a member of the swarm was not reached");
+            }
+        });
+    }
+}
+
 /// Why an onion layer did not get to the next hop.
 pub(crate) enum HopFailure {
+    /// It does not fit into what nodes send each other.
+    TooLarge,
     /// There is no connection to it.
     Unreachable,
     /// It did not answer in time.
@@ -155,18 +218,24 @@ pub(crate) enum HopFailure {
 pub(crate) async fn relay(
     shared: &Shared,
     to: &SnodeRecord,
-    layer: &wire::OnionRelay,
+    layer: wire::OnionRelay,
 ) -> Result<(u16, Bytes), HopFailure> {
     let deadline = Deadline::after(ONION_TIMEOUT);
     // Any spreading will do; the ephemeral key is random.
     let lane = Lane::Onion(layer.ephemeral_key[0] % ONION_LANES);
-    match ask(shared, to, lane, ("onion_request", &layer.encode()), deadline).await {
+    let body = layer.encode();
+    // The answer may take its time, and nothing else is needed for it.
+    drop(layer);
+    match ask(shared, to, lane, ("onion_request", &body), deadline).await {
         Ok(answer) => {
             let (code, body) = wire::decode_relay_reply(&answer).map_err(|_| HopFailure::Nonsense)?;
             Ok((code, answer.slice_ref(body)))
         }
         Err(RequestError::Timeout) => Err(HopFailure::Timeout),
-        Err(RequestError::Dial(_) | RequestError::Closed(_)) => Err(HopFailure::Unreachable),
+        Err(RequestError::Dial(_) | RequestError::Closed(_) | RequestError::Refused) => {
+            Err(HopFailure::Unreachable)
+        }
+        Err(RequestError::TooLarge) => Err(HopFailure::TooLarge),
         Err(_) => Err(HopFailure::Nonsense),
     }
 }
@@ -182,7 +251,11 @@ async fn ask(
         .endpoint()
         .ok_or_else(|| RequestError::Dial(DialError::Local("this node is stopping".to_owned())))?;
     let target = (node.ed25519, (node.ip, node.quic_port).into());
-    shared.peers.request(&endpoint, target, lane, command, deadline).await
+    let answer = shared.peers.request(&endpoint, target, lane, command, deadline).await;
+    if let Ok(body) | Err(RequestError::Remote(body)) = &answer {
+        shared.observe(|| Received::Answer { from: node.ed25519, endpoint: command.0, body });
+    }
+    answer
 }
 
 fn failed(reason: &str) -> MemberResult {

@@ -4,13 +4,14 @@
 //! the node starts and goes on when the file is away; a lower height is refused, whoever brings it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use conclave_crypto::{AccountId, Ed25519Public};
-use conclave_proto::network::{Directory, DirectoryRejected, NetworkFile, SignedDirectory};
+use conclave_proto::network::{Directory, DirectoryRejected, Freshness, NetworkFile, SignedDirectory};
 use conclave_proto::rpc::answers::SwarmMembers;
-use conclave_proto::{SnodeRecord, SwarmId};
+use conclave_proto::{SnodeRecord, SwarmId, Timestamp};
+use tokio::sync::watch;
 
 use crate::store::{MessageStore, StoreError};
 
@@ -59,7 +60,7 @@ pub enum RegistryError {
 #[derive(Debug)]
 pub struct NetworkView {
     directory: Directory,
-    signed: String,
+    signed: SignedDirectory,
     own: SnodeRecord,
 }
 
@@ -69,8 +70,8 @@ impl NetworkView {
         &self.directory
     }
 
-    /// The signed JSON, to be handed on.
-    pub fn signed(&self) -> &str {
+    /// As it was signed, to be handed on.
+    pub const fn signed(&self) -> &SignedDirectory {
         &self.signed
     }
 
@@ -106,7 +107,7 @@ pub struct Registry {
     own: Ed25519Public,
     path: PathBuf,
     store: MessageStore,
-    current: RwLock<Arc<NetworkView>>,
+    current: watch::Sender<Arc<NetworkView>>,
 }
 
 impl Registry {
@@ -124,7 +125,7 @@ impl Registry {
         let verify = |bytes: &[u8]| {
             let signed = SignedDirectory::from_json(bytes)?;
             let directory = signed.verify(&registry_key, &network.network_id, 0)?;
-            Ok((directory, signed.to_json()))
+            Ok((directory, signed))
         };
         // What was accepted once is verified again: the disk is no more trustworthy than the wire.
         let kept = store.meta(META_DIRECTORY)?.and_then(|bytes| verify(&bytes).ok());
@@ -149,14 +150,19 @@ impl Registry {
             }
             (Err(error), None) => return Err(error),
         };
-        store.set_meta(META_DIRECTORY, signed.clone().into_bytes()).await?;
+        store.set_meta(META_DIRECTORY, signed.to_json().into_bytes()).await?;
         let view = view(directory, signed, own)?;
-        Ok(Self { network, registry_key, own, path, store, current: RwLock::new(Arc::new(view)) })
+        Ok(Self { network, registry_key, own, path, store, current: watch::Sender::new(Arc::new(view)) })
     }
 
     /// The network as it is now.
     pub fn view(&self) -> Arc<NetworkView> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// The network now and after every change.
+    pub fn views(&self) -> watch::Receiver<Arc<NetworkView>> {
+        self.current.subscribe()
     }
 
     /// The network file.
@@ -164,9 +170,11 @@ impl Registry {
         &self.network
     }
 
-    /// Looks at the file again and again, and tells `changed` of every newer view. Never ends.
-    pub(crate) async fn follow(&self, changed: impl Fn(&NetworkView)) {
+    /// Looks at the file again and again, and tells `changed` of every newer view; `now` is asked for the time.
+    /// Never ends.
+    pub(crate) async fn follow(&self, now: impl Fn() -> Timestamp, changed: impl Fn(&NetworkView)) {
         let mut seen = None;
+        let mut said_stale = None;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -181,6 +189,12 @@ impl Registry {
                     Ok(false) => {}
                     Err(error) => tracing::warn!(%error, "the directory file was not taken over"),
                 }
+            }
+            let view = self.view();
+            let height = view.directory.height;
+            if view.directory.freshness(now()) == Freshness::Stale && said_stale != Some(height) {
+                said_stale = Some(height);
+                tracing::warn!(height, "the directory is past its time; it is used until a newer one comes");
             }
         }
     }
@@ -198,16 +212,20 @@ impl Registry {
             return Ok(false);
         }
         let height = directory.height;
-        let signed = signed.to_json();
-        let view = view(directory, signed.clone(), self.own)?;
-        self.store.set_meta(META_DIRECTORY, signed.into_bytes()).await?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        let kept = signed.to_json().into_bytes();
+        let view = view(directory, signed, self.own)?;
+        self.store.set_meta(META_DIRECTORY, kept).await?;
+        self.current.send_replace(Arc::new(view));
         tracing::info!(height, "a newer directory");
         Ok(true)
     }
 }
 
-fn view(directory: Directory, signed: String, own: Ed25519Public) -> Result<NetworkView, RegistryError> {
+fn view(
+    directory: Directory,
+    signed: SignedDirectory,
+    own: Ed25519Public,
+) -> Result<NetworkView, RegistryError> {
     let own = *directory.node(&own).ok_or(RegistryError::NotListed { key: own })?;
     Ok(NetworkView { directory, signed, own })
 }

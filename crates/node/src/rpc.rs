@@ -14,7 +14,7 @@ use conclave_proto::{Version, active_nodes};
 
 use crate::hooks::{Misbehave, Received};
 use crate::node::{ADVERTISED_VERSION, Shared};
-use crate::store::{self, Query, StoreError};
+use crate::store::{self, MAX_RETRIEVE, Query, StoreError};
 use crate::{local, writes};
 
 /// How far a signature's time may be from this node's. (storage-and-onion 2.4)
@@ -24,17 +24,64 @@ const STORE_TOLERANCE: Duration = Duration::from_secs(10);
 /// The shortest life of a message. (storage-and-onion 2.7)
 const MIN_TTL: Duration = Duration::from_secs(10);
 
+/// Pages that are read at once, by everybody. Reading blocks a thread, and each page may have megabytes.
+pub(crate) const READS_AT_ONCE: usize = 16;
+/// The largest page of messages in an onion reply, in accounted bytes: a little less than elsewhere, so that the reply, in
+/// base64 twice, fits into what hops can hand back.
+const MAX_RETRIEVE_BY_ONION: u64 = MAX_RETRIEVE / 16 * 15;
+
+/// How a client's request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// From the client itself.
+    Direct,
+    /// Out of an onion layer.
+    Onion,
+}
+
+/// The pages of one answer share what an answer may hold: asking for twenty full pages in one batch gives a twentieth of
+/// each. What clients ask for together (storage-and-onion 9.1) adds up to one full page.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    whole: u64,
+    asked: u64,
+}
+
+impl Share {
+    fn of(requests: &[Request], via: Via) -> Self {
+        let asked = requests.iter().map(|request| match request {
+            Request::Retrieve(retrieve) => asked_size(retrieve),
+            _ => 0,
+        });
+        let whole = match via {
+            Via::Direct => MAX_RETRIEVE,
+            Via::Onion => MAX_RETRIEVE_BY_ONION,
+        };
+        Self { whole, asked: asked.sum() }
+    }
+
+    fn page(self, retrieve: &Retrieve) -> u64 {
+        let size = asked_size(retrieve);
+        if self.asked > self.whole { size.saturating_mul(self.whole) / self.asked } else { size }
+    }
+}
+
+fn asked_size(retrieve: &Retrieve) -> u64 {
+    store::size_limit(retrieve.max_count, retrieve.max_size)
+}
+
 /// Answers a client's request.
-pub(crate) async fn answer(shared: &Arc<Shared>, request: Request) -> Answer {
+pub(crate) async fn answer(shared: &Arc<Shared>, request: Request, via: Via) -> Answer {
     shared.observe(|| Received::Request(&request));
     if shared.hooks.misbehave == Misbehave::Rubbish {
         return Answer { code: 200, body: Body::Text("\u{1}\u{2}{]rubbish".to_owned()) };
     }
     match request {
         Request::Batch(requests) => {
+            let share = Share::of(&requests, via);
             let answers = requests.into_iter().map(|request| {
                 let shared = Arc::clone(shared);
-                tokio::spawn(async move { single(&shared, request).await })
+                tokio::spawn(async move { single(&shared, request, share).await })
             });
             let mut results = Vec::new();
             // All have been started by the time the first is awaited.
@@ -44,9 +91,10 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request) -> Answer {
             answers::batch_answer(&results)
         }
         Request::Sequence(requests) => {
+            let share = Share::of(&requests, via);
             let mut results = Vec::new();
             for request in requests {
-                let answer = single(shared, request).await;
+                let answer = single(shared, request, share).await;
                 let stop = !(200..300).contains(&answer.code);
                 results.push(answer);
                 if stop {
@@ -55,7 +103,10 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request) -> Answer {
             }
             answers::batch_answer(&results)
         }
-        request => single(shared, request).await,
+        request => {
+            let share = Share::of(std::slice::from_ref(&request), via);
+            single(shared, request, share).await
+        }
     }
 }
 
@@ -78,7 +129,7 @@ pub(crate) async fn answer_forwarded(shared: &Shared, request: &Request) -> Resu
     }
 }
 
-async fn single(shared: &Arc<Shared>, request: Request) -> Answer {
+async fn single(shared: &Arc<Shared>, request: Request, share: Share) -> Answer {
     if let Some(refused) = wrong_swarm(shared, &request) {
         return refused;
     }
@@ -88,7 +139,7 @@ async fn single(shared: &Arc<Shared>, request: Request) -> Answer {
             Err(refused) => refused,
         },
         Request::Retrieve(ref retrieve) => match allow_retrieve(shared, &request, retrieve) {
-            Ok(()) => read(shared, retrieve.clone()).await,
+            Ok(()) => read(shared, retrieve.clone(), share.page(retrieve)).await,
             Err(refused) => refused,
         },
         Request::GetSwarm(account) => swarm(shared, &account, 200),
@@ -152,8 +203,8 @@ fn allow_store(shared: &Shared, request: &Request, store: &Store) -> Result<(), 
 }
 
 fn allow_retrieve(shared: &Shared, request: &Request, retrieve: &Retrieve) -> Result<(), Answer> {
-    if let Some(timed) = retrieve.auth.as_ref().filter(|_| !retrieve.namespace.is_unauthenticated_retrieve())
-    {
+    // Whoever signs is held to it, also where anyone may read.
+    if let Some(timed) = &retrieve.auth {
         signed_now(shared.now(), timed.timestamp, "retrieve")?;
     }
     verify(request)
@@ -173,15 +224,16 @@ fn verify(request: &Request) -> Result<(), Answer> {
     })
 }
 
-async fn read(shared: &Arc<Shared>, retrieve: Retrieve) -> Answer {
+async fn read(shared: &Arc<Shared>, retrieve: Retrieve, max_size: u64) -> Answer {
     let store = shared.store.clone();
+    let _turn = shared.reads.acquire().await;
     let page = tokio::task::spawn_blocking(move || {
         store.retrieve(&Query {
             owner: &retrieve.account,
             namespace: retrieve.namespace,
             after: retrieve.last_hash,
             max_count: retrieve.max_count,
-            max_size: store::size_limit(retrieve.max_count, retrieve.max_size),
+            max_size,
         })
     })
     .await

@@ -5,14 +5,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use conclave_proto::SwarmId;
 use conclave_proto::rpc::{Answer, Request};
+use conclave_proto::seed::{InvalidSeed, SeedRequest};
 use conclave_transport::http::{HeaderName, HeaderValue, Incoming, Method, Options, Reply};
 use serde_json::{Value, json};
 
 use crate::hooks::Received;
 use crate::node::{ADVERTISED_VERSION, HARDFORK, Shared};
-use crate::{onion, rpc};
+use crate::rpc::Via;
+use crate::{onion, peer, rpc};
+
+const ONION_PATH: &str = "/onion_req/v2";
 
 /// Bodies of storage requests and onion requests are bounded by the listener (10,485,760 bytes).
 pub(crate) fn options() -> Options {
@@ -30,11 +33,20 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
     let shared = Arc::clone(shared);
     move |incoming| {
         let shared = Arc::clone(&shared);
-        // Work goes on when the client goes away: a write that began is finished.
         Box::pin(async move {
-            tokio::spawn(async move { route(&shared, incoming).await })
-                .await
-                .unwrap_or_else(|_| Reply::text(500, "request failed"))
+            let load = if path(&incoming) == ONION_PATH { &shared.onions } else { &shared.clients };
+            let Some(ticket) = load.enter(incoming.body.len()) else { return busy() };
+            // Work goes on when the client goes away: a write that began is finished.
+            let worker = Arc::clone(&shared);
+            tokio::spawn(async move {
+                let mut reply = route(&worker, incoming).await;
+                match ticket.hold(std::mem::take(&mut reply.body)) {
+                    Some(body) => Reply { body, ..reply },
+                    None => busy(),
+                }
+            })
+            .await
+            .unwrap_or_else(|_| Reply::text(500, "request failed"))
         })
     }
 }
@@ -45,6 +57,7 @@ pub(crate) fn seed_handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFu
     move |incoming| {
         let shared = Arc::clone(&shared);
         Box::pin(async move {
+            observe(&shared, &incoming);
             if incoming.method == Method::POST && path(&incoming) == "/json_rpc" {
                 seed(&shared, &incoming.body)
             } else {
@@ -54,19 +67,29 @@ pub(crate) fn seed_handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFu
     }
 }
 
-async fn route(shared: &Arc<Shared>, incoming: Incoming) -> Reply {
+fn observe(shared: &Shared, incoming: &Incoming) {
     shared.observe(|| Received::Https {
         peer: incoming.peer,
         path: &incoming.path,
         headers: format!("{:?}", incoming.headers),
         body: &incoming.body,
     });
+}
+
+fn busy() -> Reply {
+    Reply::text(503, peer::BUSY)
+}
+
+async fn route(shared: &Arc<Shared>, incoming: Incoming) -> Reply {
+    observe(shared, &incoming);
     match (&incoming.method, path(&incoming)) {
         (&Method::POST, "/ping_test/v1") => ping(shared),
         (&Method::POST, "/storage_rpc/v1") => storage_rpc(shared, &incoming).await,
-        (&Method::POST, "/onion_req/v2") => {
+        (&Method::POST, ONION_PATH) => {
             let (code, body) = onion::entry(shared, &incoming.body).await;
-            Reply::new(code, "text/plain", body)
+            // Headers do not travel between hops; a reply that was asked for without base64 can be told by its bytes.
+            let kind = if body.is_ascii() { "text/plain" } else { "application/octet-stream" };
+            Reply::new(code, kind, body)
         }
         (&Method::POST, "/json_rpc") => seed(shared, &incoming.body),
         (&Method::GET, "/get_stats/v1") => {
@@ -100,89 +123,33 @@ async fn storage_rpc(shared: &Arc<Shared>, incoming: &Incoming) -> Reply {
         return Reply::text(410, "long polling is no longer supported, client upgrade required");
     }
     let answer = match Request::from_json_body(&incoming.body) {
-        Ok(request) => rpc::answer(shared, request).await,
+        Ok(request) => rpc::answer(shared, request, Via::Direct).await,
         Err(error) => Answer::from(error),
     };
     Reply::new(answer.code, answer.content_type(), answer.bytes(false))
 }
 
-/// `get_n_service_nodes` and its alias, with the fields asked for and the signed directory besides.
+/// `get_n_service_nodes` and its alias, with the signed directory besides.
 fn seed(shared: &Shared, body: &[u8]) -> Reply {
-    let Ok(call) = serde_json::from_slice::<Value>(body) else {
-        return json_rpc(Value::Null, Err((-32700, "Parse error")));
+    let request = match SeedRequest::from_json(body) {
+        Ok(request) => request,
+        Err(InvalidSeed::Json(_)) => return json_rpc_error(-32700, "Parse error"),
+        Err(_) => return json_rpc_error(-32601, "Method not found"),
     };
-    let id = call.get("id").cloned().unwrap_or(Value::Null);
-    match call.get("method").and_then(Value::as_str) {
-        Some("get_n_service_nodes" | "get_service_nodes") => {}
-        Some(_) => return json_rpc(id, Err((-32601, "Method not found"))),
-        None => return json_rpc(id, Err((-32600, "Invalid Request"))),
-    }
-    let params = call.get("params").cloned().unwrap_or_default();
     let view = shared.view();
-    let active_only = params.get("active_only").and_then(Value::as_bool).unwrap_or(false);
-    let limit = params.get("limit").and_then(Value::as_u64).filter(|limit| *limit > 0);
-    let nodes: Vec<Value> = view
-        .directory()
-        .nodes()
-        .iter()
-        .filter(|node| !active_only || node.swarm != SwarmId::NONE)
-        .take(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
-        .map(|node| {
-            json!({
-                "service_node_pubkey": node.ed25519.to_hex(),
-                "pubkey_ed25519": node.ed25519.to_hex(),
-                "pubkey_x25519": node.x25519.to_hex(),
-                "public_ip": node.ip.to_string(),
-                "storage_port": node.https_port,
-                "storage_lmq_port": node.quic_port,
-                "swarm_id": node.swarm.0,
-                "swarm": node.swarm.to_hex(),
-                "storage_server_version": node.version.0,
-                "requested_unlock_height": 0,
-                "active": node.swarm != SwarmId::NONE,
-                "funded": true,
-            })
-        })
-        .map(|mut node| {
-            if let (Some(fields), Value::Object(entries)) = (asked_fields(&params), &mut node) {
-                entries.retain(|name, _| fields.contains(name));
-            }
-            node
-        })
-        .collect();
-    let directory: Value = serde_json::from_str(view.signed()).unwrap_or_default();
-    json_rpc(
-        id,
-        Ok(json!({
-            "service_node_states": nodes,
-            "height": view.directory().height,
-            "hardfork": HARDFORK[0],
-            "snode_revision": HARDFORK[1],
-            "block_hash": "0".repeat(64),
-            "status": "OK",
-            "as_json": "",
-            "conclave_directory": directory,
-        })),
-    )
-}
-
-/// `{"name": true, …}` or `["name", …]`; `None` for all of them.
-fn asked_fields(params: &Value) -> Option<Vec<String>> {
-    match params.get("fields")? {
-        Value::Object(fields) => Some(
-            fields.iter().filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| name.clone()).collect(),
-        ),
-        Value::Array(fields) => Some(fields.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-        _ => None,
+    let directory = view.directory();
+    let mut answer = request.answer(directory.nodes(), directory.height, Some(view.signed()));
+    if let Some(Value::Object(result)) = answer.get_mut("result") {
+        // What a ledger's daemon says besides. Nobody is known to read it.
+        let [hardfork, revision] = HARDFORK;
+        result.insert("hardfork".to_owned(), hardfork.into());
+        result.insert("snode_revision".to_owned(), revision.into());
+        result.insert("block_hash".to_owned(), "0".repeat(64).into());
     }
+    Reply::json(200, answer.to_string())
 }
 
-fn json_rpc(id: Value, result: Result<Value, (i32, &str)>) -> Reply {
-    let body = match result {
-        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
-        Err((code, message)) => {
-            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
-        }
-    };
-    Reply::json(200, body.to_string())
+fn json_rpc_error(code: i32, message: &str) -> Reply {
+    let error = json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}});
+    Reply::json(200, error.to_string())
 }

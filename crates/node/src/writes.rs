@@ -26,6 +26,8 @@ pub(crate) struct Writes {
 
 struct Waiting {
     request: Arc<Request>,
+    /// The request as other members get it, once one is asked.
+    forwarded: Option<Arc<Vec<u8>>>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -58,14 +60,21 @@ impl Writes {
 pub(crate) async fn write(shared: &Arc<Shared>, request: Request) -> Answer {
     let write = WriteId(shared.writes.next.fetch_add(1, Ordering::Relaxed));
     let (answer, answered) = oneshot::channel();
-    shared.writes.waiting().insert(write, Waiting { request: Arc::new(request), answer });
-    let others = shared
-        .view()
-        .others()
-        .map(|node| Member { key: node.ed25519, down: shared.peers.is_down(&node.ed25519) })
-        .collect();
-    happened(shared, Event::Begin { write, others });
+    shared.writes.waiting().insert(write, Waiting { request: Arc::new(request), forwarded: None, answer });
+    happened(shared, Event::Begin { write, others: others(shared) });
     answered.await.unwrap_or_else(|_| Answer::error(500, "request failed"))
+}
+
+/// Lets running writes follow a change of the swarm.
+pub(crate) fn swarm_changed(shared: &Arc<Shared>) {
+    happened(shared, Event::SwarmChanged { others: others(shared) });
+}
+
+fn others(shared: &Shared) -> Vec<Member> {
+    let view = shared.view();
+    view.others()
+        .map(|node| Member { key: node.ed25519, down: shared.peers.is_down(&node.ed25519) })
+        .collect()
 }
 
 /// Gives up on silent members when their time is over. Never ends.
@@ -86,13 +95,13 @@ pub(crate) async fn run_timer(shared: Arc<Shared>) {
 }
 
 fn happened(shared: &Arc<Shared>, event: Event) {
-    let began = matches!(event, Event::Begin { .. });
+    let may_wait_longer = matches!(event, Event::Begin { .. } | Event::SwarmChanged { .. });
     {
         let now = shared.writes.now();
         shared.writes.core().handle(now, event);
     }
     carry_out(shared);
-    if began {
+    if may_wait_longer {
         shared.writes.deadline_changed.notify_one();
     }
 }
@@ -110,10 +119,10 @@ fn carry_out(shared: &Arc<Shared>) {
                 });
             }
             Effect::Forward { write, to } => {
-                let Some(request) = request_of(shared, write) else { continue };
+                let Some((request, body)) = forwarded_of(shared, write) else { continue };
                 let shared = Arc::clone(shared);
                 tokio::spawn(async move {
-                    let result = peer::forward(&shared, to, &request).await;
+                    let result = peer::forward(&shared, to, &request, &body).await;
                     happened(&shared, Event::Answered { write, member: to, result });
                 });
             }
@@ -128,7 +137,7 @@ fn carry_out(shared: &Arc<Shared>) {
             }
             Effect::Refuse(write) => {
                 if let Some(waiting) = shared.writes.waiting().remove(&write) {
-                    let _ = waiting.answer.send(Answer::error(503, "Server busy, try again later"));
+                    let _ = waiting.answer.send(Answer::error(503, peer::BUSY));
                 }
             }
         }
@@ -137,4 +146,11 @@ fn carry_out(shared: &Arc<Shared>) {
 
 fn request_of(shared: &Shared, write: WriteId) -> Option<Arc<Request>> {
     shared.writes.waiting().get(&write).map(|waiting| Arc::clone(&waiting.request))
+}
+
+fn forwarded_of(shared: &Shared, write: WriteId) -> Option<(Arc<Request>, Arc<Vec<u8>>)> {
+    let mut waiting = shared.writes.waiting();
+    let waiting = waiting.get_mut(&write)?;
+    let body = waiting.forwarded.get_or_insert_with(|| Arc::new(peer::forwarded(&waiting.request)));
+    Some((Arc::clone(&waiting.request), Arc::clone(body)))
 }

@@ -7,7 +7,8 @@
 //!
 //! Invariants: every write that began is answered exactly once, at the latest [`MEMBER_TIMEOUT`]
 //! after it began plus the time of the local commit; the answer names every member of the swarm
-//! once; a member that is known to be down is not waited for; at most [`MAX_RUNNING`] writes run.
+//! once, as the swarm is when it is given; a member that is known to be down is not waited for; at
+//! most [`MAX_RUNNING`] writes run.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -61,6 +62,12 @@ pub enum Event {
         /// What it answered.
         result: MemberResult,
     },
+    /// The swarm has other members than before. Running writes go on: whoever has joined is asked too, so that nobody's
+    /// mailbox lacks what was being written in that moment, and whoever has left is neither waited for nor named.
+    SwarmChanged {
+        /// The swarm without this node.
+        others: Vec<Member>,
+    },
 }
 
 /// What is to be done.
@@ -97,6 +104,19 @@ struct Running {
 }
 
 impl Running {
+    /// Asks a member that has not been asked yet.
+    fn ask(&mut self, write: WriteId, member: &Member, effects: &mut VecDeque<Effect>) {
+        if self.others.contains_key(&member.key) {
+            return;
+        }
+        if member.down {
+            self.others.insert(member.key, Some(known_down()));
+        } else {
+            self.others.insert(member.key, None);
+            effects.push_back(Effect::Forward { write, to: member.key });
+        }
+    }
+
     fn is_complete(&self) -> bool {
         self.local.is_some() && self.others.values().all(Option::is_some)
     }
@@ -134,6 +154,7 @@ impl Coordinator {
                     self.finish_if_complete(write);
                 }
             }
+            Event::SwarmChanged { others } => self.swarm_changed(&others),
         }
         self.tick(now);
     }
@@ -178,17 +199,25 @@ impl Coordinator {
             return;
         }
         self.effects.push_back(Effect::Persist(write));
-        let mut slots = BTreeMap::new();
-        for member in others {
-            if member.down {
-                slots.insert(member.key, Some(known_down()));
-            } else {
-                slots.insert(member.key, None);
-                self.effects.push_back(Effect::Forward { write, to: member.key });
-            }
+        let mut running =
+            Running { deadline: now.plus(MEMBER_TIMEOUT), local: None, others: BTreeMap::new() };
+        for member in &others {
+            running.ask(write, member, &mut self.effects);
         }
-        let running = Running { deadline: now.plus(MEMBER_TIMEOUT), local: None, others: slots };
         self.running.insert(write, running);
+    }
+
+    fn swarm_changed(&mut self, others: &[Member]) {
+        let writes: Vec<WriteId> = self.running.keys().copied().collect();
+        for write in writes {
+            if let Some(running) = self.running.get_mut(&write) {
+                running.others.retain(|key, _| others.iter().any(|member| member.key == *key));
+                for member in others {
+                    running.ask(write, member, &mut self.effects);
+                }
+            }
+            self.finish_if_complete(write);
+        }
     }
 
     fn finish_if_complete(&mut self, write: WriteId) {
