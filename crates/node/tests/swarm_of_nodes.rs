@@ -5,54 +5,14 @@ mod common;
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use common::{Swarm, account, now};
+use common::{Swarm, account, b64, now, signed_retrieve, store_of, texts};
 use conclave_onion::request::{Destination, seal};
 use conclave_proto::rpc::answers::SwarmAnswer;
-use conclave_proto::rpc::{Lifetime, Request, Store, signing};
 use conclave_proto::{MessageHash, Namespace};
 use conclave_transport::Deadline;
 use conclave_transport::quic::{Alpn, Endpoint, Lane, RequestError};
 use rand_core::OsRng;
 use serde_json::{Value, json};
-
-fn b64(bytes: &[u8]) -> String {
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-fn store_of(number: u8, text: &str) -> Request {
-    Request::Store(Store {
-        account: *account(number).id(),
-        namespace: Namespace::DIRECT,
-        timestamp: now(),
-        lifetime: Lifetime::Ttl(60_000),
-        data: text.as_bytes().to_vec(),
-        auth: None,
-        sig_timestamp: None,
-    })
-}
-
-fn signed_retrieve(number: u8, extra: &Value) -> Value {
-    let account = account(number);
-    let timestamp = now();
-    let signature = account.ed25519().sign(&signing::retrieve(Namespace::DIRECT, timestamp));
-    let mut params = json!({
-        "pubkey": account.id().to_hex(), "pubkey_ed25519": account.ed25519_public().to_hex(),
-        "timestamp": timestamp.0, "signature": b64(signature.as_bytes()), "namespace": 0,
-    });
-    for (name, value) in extra.as_object().unwrap() {
-        params[name] = value.clone();
-    }
-    json!({"method": "retrieve", "params": params})
-}
-
-fn texts(answer: &Value) -> Vec<String> {
-    let decode = |m: &Value| {
-        let data = base64::engine::general_purpose::STANDARD.decode(m["data"].as_str().unwrap()).unwrap();
-        String::from_utf8(data).unwrap()
-    };
-    answer["messages"].as_array().unwrap().iter().map(decode).collect()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_comes_back_with_the_signature_of_every_member_and_is_on_every_member() {
