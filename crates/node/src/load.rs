@@ -22,6 +22,7 @@ const BYTES: usize = 256 * 1024 * 1024;
 /// The work of one kind.
 #[derive(Debug)]
 pub(crate) struct Load {
+    all_places: usize,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
 }
@@ -48,7 +49,18 @@ impl Load {
     }
 
     fn new(places: usize, bytes: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), bytes: Arc::new(Semaphore::new(bytes)) }
+        Self {
+            all_places: places,
+            places: Arc::new(Semaphore::new(places)),
+            bytes: Arc::new(Semaphore::new(bytes)),
+        }
+    }
+
+    /// Waits until no work is left. The caller sees to it that none is added.
+    pub(crate) async fn drained(&self) {
+        let all = u32::try_from(self.all_places).unwrap_or(u32::MAX);
+        // An error would mean that the semaphore is closed, which it never is.
+        drop(self.places.acquire_many(all).await);
     }
 
     /// A place for a request of so many bytes, if there is one.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) const HARDFORK: [u64; 2] = [19, 6];
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long running requests may take to end when the node stops.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// How long telling the peers may take then.
+const CLOSE_WITHIN: Duration = Duration::from_millis(500);
 const DATABASE_FILE: &str = "messages.sqlite";
 const LOCK_FILE: &str = "node.lock";
 
@@ -105,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) clients: Load,
     pub(crate) members: Load,
     pub(crate) onions: Load,
+    /// Nothing new is taken on.
+    stopping: AtomicBool,
     /// Pages being read.
     pub(crate) reads: Semaphore,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
@@ -123,6 +128,10 @@ impl Shared {
 
     pub(crate) fn view(&self) -> Arc<NetworkView> {
         self.registry.view()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// The QUIC endpoint, while the node runs.
@@ -195,6 +204,7 @@ impl Node {
             clients: Load::of_clients(),
             members: Load::of_members(),
             onions: Load::of_onions(),
+            stopping: AtomicBool::new(false),
             reads: Semaphore::new(rpc::READS_AT_ONCE),
             endpoint: RwLock::new(None),
         });
@@ -252,25 +262,36 @@ impl Node {
         &self.shared.store
     }
 
-    /// Stops taking requests, lets running ones end, closes the store. Bounded.
+    /// Stops taking requests, lets running ones end, closes connections and store. Bounded by [`STOP_WITHIN`] and a little
+    /// for telling the peers.
     pub async fn shutdown(mut self) {
+        let bound = tokio::time::Instant::now() + STOP_WITHIN;
+        self.shared.stopping.store(true, Ordering::Relaxed);
         let stops: Vec<_> =
             self.servers.drain(..).map(|server| tokio::spawn(server.shutdown(STOP_WITHIN))).collect();
         for stop in stops {
             let _ = stop.await;
         }
-        // A request that is just being passed on may hold the endpoint too; it then closes with that request.
-        if let Some(endpoint) = self.shared.set_endpoint(None).and_then(Arc::into_inner) {
-            endpoint.shutdown(STOP_WITHIN).await;
+        // Those that came over QUIC, and those whose client has gone away.
+        for load in [&self.shared.clients, &self.shared.members, &self.shared.onions] {
+            let _ = tokio::time::timeout_at(bound, load.drained()).await;
+        }
+        self.stop_tasks();
+        if let Some(endpoint) = self.shared.set_endpoint(None) {
+            endpoint.finish(CLOSE_WITHIN).await;
+        }
+    }
+
+    fn stop_tasks(&self) {
+        for task in &self.tasks {
+            task.abort();
         }
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.stop_tasks();
         drop(self.shared.set_endpoint(None));
     }
 }

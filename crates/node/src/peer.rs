@@ -25,6 +25,9 @@ use crate::{onion, rpc, swarm};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
+/// What a node says that is about to stop. (storage-and-onion 1.1)
+pub(crate) const NOT_READY: &str = "Service node is not ready: shutting down\n";
+const PING: &str = "snode_ping";
 
 /// How long the next hop of an onion request may take. (storage-and-onion 5.2)
 const ONION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,6 +40,9 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     let handler: quic::Handler = Arc::new(move |peer, endpoint, body| {
         let shared = Arc::clone(&serving);
         Box::pin(async move {
+            if shared.is_stopping() && endpoint != PING {
+                return not_ready(&shared, peer.alpn, &endpoint);
+            }
             let Some(ticket) = load(&shared, peer.alpn, &endpoint).enter(body.len()) else {
                 return busy(peer.alpn, &endpoint);
             };
@@ -78,6 +84,17 @@ fn load<'a>(shared: &'a Shared, alpn: Alpn, endpoint: &str) -> &'a Load {
     }
 }
 
+/// The refusal of a node that is about to stop.
+fn not_ready(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
+    match (alpn, endpoint) {
+        (Alpn::Node, "onion_request") => {
+            let text = format!("Snode not ready: {}", shared.secret.public().to_hex());
+            Ok(wire::encode_relay_reply(503, text.as_bytes()).into())
+        }
+        _ => Err(error_text(503, NOT_READY.as_bytes())),
+    }
+}
+
 /// The refusal of a node that has too much to do, as each kind of asker reads it.
 fn busy(alpn: Alpn, endpoint: &str) -> quic::Answer {
     match (alpn, endpoint) {
@@ -88,7 +105,7 @@ fn busy(alpn: Alpn, endpoint: &str) -> quic::Answer {
 
 async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
     match endpoint {
-        "snode_ping" => Ok(Bytes::from_static(b"pong")),
+        PING => Ok(Bytes::from_static(b"pong")),
         "storage_cc" => {
             let request = wire::decode_storage_cc(body)
                 .map_err(|e| RpcError::invalid(e.to_string()))
@@ -109,7 +126,7 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic:
 
 async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
     match endpoint {
-        "snode_ping" => Ok(Bytes::from_static(b"pong")),
+        PING => Ok(Bytes::from_static(b"pong")),
         "onion_req" => match onion::entry(shared, body).await {
             (200, body) => Ok(body),
             (code, body) => Err(error_text(code, &body)),
@@ -195,7 +212,7 @@ pub(crate) fn greet(shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
             let deadline = Deadline::after(swarm::MEMBER_TIMEOUT);
-            if let Err(error) = ask(&shared, &node, Lane::Commands, ("snode_ping", b""), deadline).await {
+            if let Err(error) = ask(&shared, &node, Lane::Commands, (PING, b""), deadline).await {
                 tracing::debug!(member = ?node.ed25519, %error, "a member of the swarm was not reached");
             }
         });

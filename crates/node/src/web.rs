@@ -16,6 +16,7 @@ use crate::rpc::Via;
 use crate::{onion, peer, rpc};
 
 const ONION_PATH: &str = "/onion_req/v2";
+const STORAGE_PATH: &str = "/storage_rpc/v1";
 
 /// Bodies of storage requests and onion requests are bounded by the listener (10,485,760 bytes).
 pub(crate) fn options() -> Options {
@@ -34,7 +35,11 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
     move |incoming| {
         let shared = Arc::clone(&shared);
         Box::pin(async move {
-            let load = if path(&incoming) == ONION_PATH { &shared.onions } else { &shared.clients };
+            let is_onion = path(&incoming) == ONION_PATH;
+            if shared.is_stopping() && (is_onion || path(&incoming) == STORAGE_PATH) {
+                return Reply::text(503, peer::NOT_READY);
+            }
+            let load = if is_onion { &shared.onions } else { &shared.clients };
             let Some(ticket) = load.enter(incoming.body.len()) else { return busy() };
             // Work goes on when the client goes away: a write that began is finished.
             let worker = Arc::clone(&shared);
@@ -84,7 +89,7 @@ async fn route(shared: &Arc<Shared>, incoming: Incoming) -> Reply {
     observe(shared, &incoming);
     match (&incoming.method, path(&incoming)) {
         (&Method::POST, "/ping_test/v1") => ping(shared),
-        (&Method::POST, "/storage_rpc/v1") => storage_rpc(shared, &incoming).await,
+        (&Method::POST, STORAGE_PATH) => storage_rpc(shared, &incoming).await,
         (&Method::POST, ONION_PATH) => {
             let (code, body) = onion::entry(shared, &incoming.body).await;
             // Headers do not travel between hops; a reply that was asked for without base64 can be told by its bytes.

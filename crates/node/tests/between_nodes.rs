@@ -210,6 +210,7 @@ async fn a_member_that_comes_back_is_asked_again_at_once() {
         ..Hooks::default()
     })
     .await;
+    greetings.of(swarm.listed[2].ed25519, 1).await;
     swarm.nodes.pop().unwrap().shutdown().await;
     let request = store_of(1, "while one was away");
     let (_, answer) = swarm.rpc_bytes(0, &request.to_json_body()).await;

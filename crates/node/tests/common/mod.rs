@@ -250,8 +250,9 @@ impl Swarm {
     }
 
     pub async fn stop(self) {
-        for node in self.nodes {
-            node.shutdown().await;
+        let stops: Vec<_> = self.nodes.into_iter().map(|node| tokio::spawn(node.shutdown())).collect();
+        for stop in stops {
+            stop.await.unwrap();
         }
     }
 }

@@ -174,8 +174,13 @@ impl Endpoint {
 
     /// Stops accepting, finishes the requests that run here, closes all connections and waits until
     /// the peers have been told; at most for `bound`.
-    pub async fn shutdown(mut self, bound: Duration) {
-        if let Some(accepting) = self.accepting.take() {
+    pub async fn shutdown(self, bound: Duration) {
+        self.finish(bound).await;
+    }
+
+    /// [`Self::shutdown`] while others hold the endpoint too: what they ask from then on fails.
+    pub async fn finish(&self, bound: Duration) {
+        if let Some(accepting) = &self.accepting {
             self.dialler.endpoint.set_server_config(None);
             accepting.abort();
         }
