@@ -262,7 +262,7 @@ impl Node {
         &self.shared.store
     }
 
-    /// Stops taking requests, lets running ones end, closes connections and store. Bounded by [`STOP_WITHIN`] and a little
+    /// Stops taking requests, lets running ones end, closes connections and store. Takes eight seconds at most, and a little
     /// for telling the peers.
     pub async fn shutdown(mut self) {
         let bound = tokio::time::Instant::now() + STOP_WITHIN;
