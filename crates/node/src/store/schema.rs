@@ -103,6 +103,8 @@ pub(super) fn open_for_writing(path: &Path, options: &Options) -> Result<Connect
     migrate(&mut connection, version)?;
     let page_size: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     let pages = i64::try_from(options.max_bytes).unwrap_or(i64::MAX) / page_size.max(1);
+    // Zero would mean no limit at all; a limit below what is there leaves it as it is.
+    let pages = pages.max(1);
     connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     Ok(connection)
 }
