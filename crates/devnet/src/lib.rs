@@ -63,6 +63,14 @@ pub enum DevnetError {
         /// Its folder.
         dir: PathBuf,
     },
+    /// A node of an earlier run does not end.
+    #[error("node {index} of an earlier run still runs in {dir}")]
+    Left {
+        /// Which node.
+        index: usize,
+        /// Its folder.
+        dir: PathBuf,
+    },
     /// A node process could not be started.
     #[error("node {index} could not be started: {source}")]
     Start {
@@ -120,6 +128,12 @@ impl DevnetError {
             Self::Running { .. } => {
                 "use it from here, stop the other process, or choose another --data-dir".into()
             }
+            Self::Left { dir, .. } => {
+                format!(
+                    "end the process `conclave node run --config {}/node.toml`, then try again",
+                    dir.display()
+                )
+            }
             Self::Start { .. } | Self::Stop { .. } => {
                 "try again; if it persists, the machine is out of processes or memory".into()
             }
@@ -133,6 +147,8 @@ impl DevnetError {
 pub enum Progress {
     /// Keys and configurations are made: the first time only.
     Preparing,
+    /// Nodes of an earlier run are still finishing.
+    Waiting,
     /// So many of all nodes listen.
     Started {
         /// Nodes that listen.
@@ -171,6 +187,7 @@ impl Devnet {
             progress(Progress::Preparing);
         }
         let plan = Plan::prepare(layout, count, seed_http, now())?;
+        until_free(&plan, &mut progress).await?;
         let mut network = Self { plan, exe: exe.to_owned(), processes: Vec::new(), _lock: lock };
         // All at once: what a node does while starting is mostly waiting for its disk.
         let starts: Vec<_> = network
@@ -280,6 +297,24 @@ impl Devnet {
             }
         }
     }
+}
+
+/// Waits until no node of an earlier run is left. One whose parent was killed notices that, finishes its requests and lets
+/// go of its folder and its addresses, which takes a moment.
+async fn until_free(plan: &Plan, progress: &mut impl FnMut(Progress)) -> Result<(), DevnetError> {
+    let started = tokio::time::Instant::now();
+    for node in plan.nodes() {
+        let dir = plan.layout().node_dir(node.index);
+        while conclave_node::is_running(&dir) {
+            if started.elapsed() > process::STOP_TIMEOUT {
+                return Err(DevnetError::Left { index: node.index, dir });
+            }
+            progress(Progress::Waiting);
+            // The operating system tells nobody when a lock is given back.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(())
 }
 
 /// The first of several futures to be ready; pending for ever if there are none.

@@ -13,7 +13,7 @@ use crate::DevnetError;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a node may take to finish its requests and close its database before it is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// One running node.
 #[derive(Debug)]

@@ -20,4 +20,4 @@ mod writes;
 
 pub use config::{ConfigError, KEY_FILE, NodeConfig};
 pub use hooks::{Clock, Hooks, Misbehave, Observer, Received, SystemClock};
-pub use node::{ADVERTISED_VERSION, Addresses, Node, NodeError};
+pub use node::{ADVERTISED_VERSION, Addresses, Node, NodeError, is_running};

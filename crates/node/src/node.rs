@@ -33,9 +33,9 @@ pub(crate) const HARDFORK: [u64; 2] = [19, 6];
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long running requests may take to end when the node stops.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// How long closing may take then. Mostly a tenth of a second; QUIC keeps the socket for three seconds when a node that
-/// does not answer is just being dialled (RFC 9000 section 10.2), and the address is free only after that.
-const CLOSE_WITHIN: Duration = Duration::from_secs(4);
+/// How long telling the peers may take then. A tenth of a second, unless a node that does not answer is just being dialled:
+/// QUIC would keep the socket three seconds for that (RFC 9000 section 10.2), and the end of the process frees it anyway.
+const CLOSE_WITHIN: Duration = Duration::from_millis(500);
 const DATABASE_FILE: &str = "messages.sqlite";
 const LOCK_FILE: &str = "node.lock";
 
@@ -264,7 +264,7 @@ impl Node {
     }
 
     /// Stops taking requests, lets running ones end, closes connections and store. Takes eight seconds at most, and a little
-    /// for telling the peers.
+    /// for telling the peers. The QUIC address may stay taken for three more seconds, if the process goes on.
     pub async fn shutdown(mut self) {
         let bound = tokio::time::Instant::now() + STOP_WITHIN;
         self.shared.stopping.store(true, Ordering::Relaxed);
@@ -329,6 +329,12 @@ async fn sweep(shared: Arc<Shared>) {
 
 fn read(path: &Path) -> Result<Vec<u8>, NodeError> {
     std::fs::read(path).map_err(|source| NodeError::Io { doing: "reading", path: path.to_owned(), source })
+}
+
+/// Whether a process runs the node of this data directory.
+pub fn is_running(data_dir: &Path) -> bool {
+    let Ok(file) = std::fs::File::options().append(true).open(data_dir.join(LOCK_FILE)) else { return false };
+    matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock))
 }
 
 /// Takes the lock of a data directory. It ends with the file that is returned, or with the process.

@@ -119,7 +119,7 @@ async fn a_node_says_why_it_does_not_start() {
     let running = start(0).await.unwrap();
     assert!(text(start(0).await).contains("another process has locked"));
     running.shutdown().await;
-    start(0).await.unwrap().shutdown().await;
+    common::start(&swarm.config(0), Hooks::default()).await.shutdown().await;
 
     // No directory at all, and none known.
     std::fs::remove_file(swarm.directory_file()).unwrap();

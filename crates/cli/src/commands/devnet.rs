@@ -35,6 +35,7 @@ pub(super) async fn start(context: &Context, nodes: u16, seed_http: Option<u16>)
     let output = context.output;
     let progress = move |progress| match progress {
         Progress::Preparing => output.note("Making a new private network …"),
+        Progress::Waiting => output.progress("Waiting for the nodes of the last run to finish"),
         Progress::Started { ready, of } => output.progress(&format!("{ready} of {of} service nodes answer")),
     };
     let devnet = Devnet::start(context.data_dir.path(), usize::from(nodes), &exe, seed_http, progress).await;

@@ -16,7 +16,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use conclave_crypto::{Account, Ed25519Public, Ed25519Secret};
 use conclave_node::{
-    ADVERTISED_VERSION, Clock as _, Hooks, KEY_FILE, Node, NodeConfig, Observer, Received, SystemClock,
+    ADVERTISED_VERSION, Clock as _, Hooks, KEY_FILE, Node, NodeConfig, NodeError, Observer, Received,
+    SystemClock,
 };
 use conclave_proto::network::{Directory, NetworkFile, Seed, SwarmParams};
 use conclave_proto::rpc::{Lifetime, Request, Store, signing};
@@ -210,7 +211,7 @@ impl Swarm {
 
     /// Starts the node with that number; it becomes the last of `nodes`.
     pub async fn run(&mut self, index: usize, hooks: Hooks) {
-        self.nodes.push(Node::start(&self.config(index), hooks).await.unwrap());
+        self.nodes.push(start(&self.config(index), hooks).await);
     }
 
     pub fn registry_key(&self) -> Ed25519Public {
@@ -253,6 +254,22 @@ impl Swarm {
         let stops: Vec<_> = self.nodes.into_iter().map(|node| tokio::spawn(node.shutdown())).collect();
         for stop in stops {
             stop.await.unwrap();
+        }
+    }
+}
+
+/// Starts a node, as soon as one that was stopped in this process has freed the addresses (see [`Node::shutdown`]).
+pub async fn start(config: &NodeConfig, hooks: Hooks) -> Node {
+    let started = tokio::time::Instant::now();
+    loop {
+        match Node::start(config, hooks.clone()).await {
+            Err(NodeError::Listen { source, .. })
+                if source.kind() == std::io::ErrorKind::AddrInUse
+                    && started.elapsed() < Duration::from_secs(30) =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            started => return started.unwrap(),
         }
     }
 }
