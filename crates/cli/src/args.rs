@@ -46,7 +46,7 @@ pub(crate) struct Global {
         help_heading = "Common options"
     )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The network to use: a network file, or an https:// address with #sha256=FINGERPRINT
+    /// The network to use: a network file, an https:// address with #sha256=FINGERPRINT, or `session`
     /// [default: the profile's own, else DIR/network.json]
     #[arg(
         long,

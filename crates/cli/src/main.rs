@@ -23,8 +23,7 @@ const THREADS_END_WITHIN: std::time::Duration = std::time::Duration::from_secs(5
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // clap prints help to standard output with code 0, and mistakes to standard error with code 2.
-        Err(error) => error.exit(),
+        Err(error) => return not_understood(&error),
     };
     log_to_stderr(cli.global.verbose);
     let output = Output::new(cli.global.json);
@@ -55,6 +54,24 @@ fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// clap prints help to standard output with code 0, and mistakes to standard error with code 2; a script that asked for
+/// JSON gets its line.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    if error.use_stderr() && wants_json {
+        let text = error.to_string();
+        let (message, _) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let message = message.trim_start_matches("error: ").trim_end();
+        let failure =
+            failure::Failure::usage("usage", message, "see `conclave --help`, or --help after a command");
+        Output::new(true).failure(&failure);
+        return ExitCode::from(2);
+    }
+    // A closed standard output or error is no reason to say more.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Logs go to standard error: warnings, with `-v` what happens, with `-vv` everything of ours.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use conclave_client::network::download;
+use conclave_client::network::{download, shipped};
 use conclave_client::profile::DataDir;
 use conclave_proto::network::NetworkFile;
 
@@ -17,6 +17,7 @@ const PIN: &str = "#sha256=";
 pub(crate) async fn named(network: Option<&str>, output: Output) -> Result<Option<NetworkFile>, Failure> {
     match network {
         None => Ok(None),
+        Some(name) if !Path::new(name).exists() && shipped(name).is_some() => Ok(shipped(name)),
         Some(url) if url.contains("://") => from_url(url, output).await.map(Some),
         Some(path) => read(Path::new(path)).map(Some),
     }
@@ -33,7 +34,7 @@ fn read(path: &Path) -> Result<NetworkFile, Failure> {
         Failure::usage(
             "network_file",
             format!("reading the network file {}: {e}", path.display()),
-            "check the path; `conclave up` and `conclave devnet` write one",
+            "check the path; `conclave up` and `conclave devnet` write one, and `session` names the public network",
         )
     })?;
     parse(&bytes, &path.display().to_string())

@@ -7,23 +7,27 @@ use conclave_crypto::{Account, AccountId};
 use conclave_onion::PathConfig;
 use conclave_proto::network::NetworkFile;
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, MAX_TEXT_CHARS};
 use crate::network::{Network, NetworkError};
+use crate::outbox::{self, InFlight};
 use crate::profile::OwnedProfile;
+use crate::receive::{self, Reading};
 use crate::store::{ChatRow, ClientStore, Copy, MessageRow, OutgoingMessage};
 use crate::types::{
     AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, StateChange,
     Status,
 };
-use crate::{outbox, receive};
 
 /// Events that a slow listener may be behind. It then learns that it missed some and reads the database.
 const EVENT_QUEUE: usize = 1_024;
 /// How long the first message of a run waits for the network's time to be learnt.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(4);
+/// How long taking a message back waits for an attempt that is under way.
+const TAKE_BACK_PATIENCE: Duration = Duration::from_secs(12);
 /// How long tasks may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -76,11 +80,23 @@ pub(crate) struct Shared {
     pub(crate) outbox_changed: Notify,
     /// An attempt ended, well or not.
     pub(crate) attempts: Notify,
-    pub(crate) receiving: tokio::sync::Mutex<()>,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) reading: Reading,
+    /// Work whose end nobody waits for, except the end of the client.
+    strays: Mutex<JoinSet<()>>,
     pub(crate) stopping: watch::Sender<bool>,
 }
 
 impl Shared {
+    /// Runs work beside its caller; it ends with the client.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
+        while strays.try_join_next().is_some() {}
+        if !*self.stopping.borrow() {
+            strays.spawn(work);
+        }
+    }
+
     pub(crate) fn tell_message(&self, row: &MessageRow) {
         let _ = self.events.send(Event::Message(message(row)));
     }
@@ -155,7 +171,9 @@ impl Client {
             events: broadcast::channel(EVENT_QUEUE).0,
             outbox_changed: Notify::new(),
             attempts: Notify::new(),
-            receiving: tokio::sync::Mutex::default(),
+            in_flight: Arc::default(),
+            reading: Reading::default(),
+            strays: Mutex::default(),
             stopping: watch::channel(false).0,
         });
         let name = profile.profile().name().to_string();
@@ -205,7 +223,8 @@ impl Client {
     /// background until a majority of the recipient's swarm has it.
     ///
     /// # Errors
-    /// [`Error::TextTooLong`], [`Error::TextEmpty`], or what the database says; nothing is queued then.
+    /// [`Error::TextTooLong`], [`Error::TextEmpty`], a network too small for a path, or what the database says; nothing is
+    /// queued then.
     pub async fn send_text(&self, to: &AccountId, text: &str) -> Result<Message, Error> {
         let chars = text.chars().count();
         if chars > MAX_TEXT_CHARS {
@@ -213,6 +232,10 @@ impl Client {
         }
         if text.trim().is_empty() {
             return Err(Error::TextEmpty);
+        }
+        if let Some(no_path) = self.shared.network.no_path() {
+            // Waiting would not help: a network does not grow while one waits for a message.
+            return Err(NetworkError::NoPath(no_path).into());
         }
         if !self.shared.network.knows_time() {
             // The sent time is fixed for ever when the message is queued: better learn the network's first, if it is there.
@@ -271,11 +294,26 @@ impl Client {
         }
     }
 
-    /// Takes a queued message back, if no member of the swarm has signed for it yet. Says how far it is.
+    /// Takes a queued message back, if no member of the swarm has signed for it yet. Says how far it is. An attempt that is
+    /// under way is waited for, some seconds at most: a message that is still queued afterwards may or may not arrive.
     ///
     /// # Errors
     /// [`Error::UnknownMessage`].
     pub async fn take_back(&self, id: &MessageId) -> Result<SentState, Error> {
+        let (wanted, until) = (id.clone(), self.shared.network.now().plus(2 * TAKE_BACK_PATIENCE));
+        self.shared.store.run(move |store| store.hold(&wanted, until)).await?;
+        let deadline = Instant::now() + TAKE_BACK_PATIENCE;
+        loop {
+            let attempt = self.shared.attempts.notified();
+            tokio::pin!(attempt);
+            attempt.as_mut().enable();
+            if !self.shared.in_flight.holds(id) {
+                break;
+            }
+            if tokio::time::timeout_at(deadline, attempt).await.is_err() {
+                return self.sent_state(id).await;
+            }
+        }
         let wanted = id.clone();
         let row = self
             .shared
@@ -375,6 +413,9 @@ impl Client {
                 let _ = task.await;
             }
         }
+        let mut strays =
+            std::mem::take(&mut *self.shared.strays.lock().unwrap_or_else(PoisonError::into_inner));
+        strays.shutdown().await;
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sending what waits in the outbox: to a majority of each copy's swarm, again and again until it
 //! is there.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use conclave_crypto::AccountId;
@@ -10,10 +11,13 @@ use conclave_proto::rpc::{Lifetime, Request, Store};
 use conclave_proto::{MessageHash, Namespace, SnodeRecord, Timestamp};
 use rand_core::{OsRng, RngCore as _};
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::client::Shared;
 use crate::network::{Network, NetworkError, shuffle};
-use crate::store::{Copy, DueCopy, StoreError};
+use crate::store::{Copy, DueCopy, Others, StoreError};
+use crate::types::MessageId;
 use crate::wire::{self, Outgoing};
 
 /// How long swarms keep a message. (client-messages 5.2)
@@ -24,6 +28,10 @@ const MEMBERS_PER_ATTEMPT: usize = 3;
 const REFUSALS: usize = 2;
 /// Copies sent at once.
 const AT_ONCE: usize = 8;
+/// Of these to one recipient.
+const AT_ONCE_TO_ONE: usize = 4;
+/// A member that says nothing for so long gets another one beside it.
+const NEXT_MEMBER: Duration = Duration::from_secs(3);
 /// Pauses between attempts: this, doubled each time, at most the other.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -35,57 +43,100 @@ fn pause_after(attempts: u32, random: u32) -> Duration {
     base + base.mul_f64(0.25 * f64::from(random) / f64::from(u32::MAX))
 }
 
+/// What is being sent right now.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(Mutex<BTreeMap<(MessageId, Copy), AccountId>>);
+
+impl InFlight {
+    /// Takes a place for an attempt, if there is one for this recipient and this copy is not under way.
+    fn take(self: &Arc<Self>, id: &MessageId, copy: Copy, recipient: AccountId) -> Option<Flight> {
+        let mut flying = self.lock();
+        let to_same = flying.values().filter(|other| **other == recipient).count();
+        if flying.len() >= AT_ONCE || to_same >= AT_ONCE_TO_ONE || flying.contains_key(&(id.clone(), copy)) {
+            return None;
+        }
+        flying.insert((id.clone(), copy), recipient);
+        Some(Flight { of: Arc::clone(self), key: (id.clone(), copy) })
+    }
+
+    /// Whether an attempt to bring this message to its recipient is under way.
+    pub(crate) fn holds(&self, id: &MessageId) -> bool {
+        self.lock().contains_key(&(id.clone(), Copy::Recipient))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(MessageId, Copy), AccountId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An attempt's place, given back when dropped.
+struct Flight {
+    of: Arc<InFlight>,
+    key: (MessageId, Copy),
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.of.lock().remove(&self.key);
+    }
+}
+
 /// Sends what is due, and sleeps until something is. Ends when told to.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut stopping = shared.stopping.subscribe();
+    let mut sending = JoinSet::new();
     loop {
-        let now = shared.network.now();
-        let due = shared.store.run(move |store| store.due(now, AT_ONCE)).await;
-        match due {
-            Ok(due) if !due.is_empty() => {
-                let mut sending = tokio::task::JoinSet::new();
-                for copy in due {
-                    let shared = Arc::clone(&shared);
-                    sending.spawn(async move { send(&shared, copy).await });
-                }
-                tokio::select! {
-                    _ = sending.join_all() => {}
-                    _ = stopping.wait_for(|stop| *stop) => return,
-                }
-                continue;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the outbox could not be read"),
+        if let Err(error) = start_due(&shared, &mut sending).await {
+            tracing::warn!(%error, "the outbox could not be read");
         }
-        let next = shared.store.run(|store| store.next_due()).await.ok().flatten();
+        let now = shared.network.now();
+        let next = shared.store.run(move |store| store.next_due(now)).await.ok().flatten();
         let wait = next.map_or(LONGEST_PAUSE, |at| at.since(shared.network.now())).min(LONGEST_PAUSE);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            Some(_) = sending.join_next(), if !sending.is_empty() => {}
             () = shared.outbox_changed.notified() => {}
             _ = stopping.wait_for(|stop| *stop) => return,
         }
     }
 }
 
-async fn send(shared: &Shared, due: DueCopy) {
+/// Starts an attempt for each copy that is due and finds a place. A recipient whose swarm does not answer holds up nobody
+/// else: there are only so many places for one.
+async fn start_due(shared: &Arc<Shared>, sending: &mut JoinSet<()>) -> Result<(), StoreError> {
+    let now = shared.network.now();
+    // Those under way are due as well, and come first.
+    let due = shared.store.run(move |store| store.due(now, 2 * AT_ONCE, 2 * AT_ONCE_TO_ONE)).await?;
+    let own = *shared.account.id();
+    for copy in due {
+        let recipient = if copy.copy == Copy::OwnSync { own } else { copy.message.chat };
+        let Some(flight) = shared.in_flight.take(&copy.message.id, copy.copy, recipient) else { continue };
+        let shared = Arc::clone(shared);
+        sending.spawn(async move {
+            send(&shared, copy).await;
+            drop(flight);
+            shared.attempts.notify_waiters();
+        });
+    }
+    Ok(())
+}
+
+async fn send(shared: &Arc<Shared>, due: DueCopy) {
     let id = due.message.id.clone();
     let copy = due.copy;
     let noted = match deliver(shared, &due).await {
         Ok(delivered) => note_delivery(shared, &due, delivered).await,
         Err(Undelivered { reason, again: Again::Never }) => {
-            let mark = {
-                let id = id.clone();
-                shared.store.run(move |store| store.mark_failed(&id, copy, &reason)).await
-            };
-            mark.map(Some)
+            let id = id.clone();
+            shared.store.run(move |store| store.mark_failed(&id, copy, &reason)).await.map(Some)
         }
-        Err(Undelivered { reason, .. }) => {
+        Err(Undelivered { reason, again }) => {
             let next = shared.network.now().plus(pause_after(due.attempts, OsRng.next_u32()));
             tracing::debug!(%reason, attempts = due.attempts, "a message is not delivered yet");
-            let mark = {
-                let id = id.clone();
-                shared.store.run(move |store| store.record_attempt(&id, copy, &reason, next)).await
-            };
+            let id = id.clone();
+            let others = if again == Again::Later { Others::WaitToo } else { Others::Alone };
+            let mark =
+                shared.store.run(move |store| store.record_attempt(&id, copy, &reason, next, others)).await;
             mark.map(|()| None)
         }
     };
@@ -98,7 +149,6 @@ async fn send(shared: &Shared, due: DueCopy) {
             tokio::time::sleep(FIRST_PAUSE).await;
         }
     }
-    shared.attempts.notify_waiters();
 }
 
 struct Delivered {
@@ -143,6 +193,7 @@ async fn note_delivery(
 ) -> Result<Option<crate::store::MessageRow>, StoreError> {
     let (id, copy) = (due.message.id.clone(), due.copy);
     let Delivered { signed, swarm, hash, expires_at } = delivered;
+    let (attempts, now) = (due.attempts, shared.network.now());
     let retry = shared.network.now().plus(pause_after(due.attempts, OsRng.next_u32()));
     shared
         .store
@@ -150,15 +201,18 @@ async fn note_delivery(
             let changed = store.mark_stored(&id, copy, signed, swarm, hash.as_str(), expires_at)?;
             if signed.saturating_mul(2) <= swarm {
                 let reason = format!("{signed} of {swarm} members of the swarm have it");
-                store.record_attempt(&id, copy, &reason, retry)?;
+                store.record_attempt(&id, copy, &reason, retry, Others::Alone)?;
+            } else if attempts > 0 {
+                // The others to the same swarm waited because of this one.
+                store.hurry(&id, copy, now)?;
             }
             Ok(changed)
         })
         .await
 }
 
-/// One attempt: to a member of the copy's swarm, and to another one if that fails.
-async fn deliver(shared: &Shared, due: &DueCopy) -> Result<Delivered, Undelivered> {
+/// One attempt: to a member of the copy's swarm, and to another one if that fails, or beside it if it is silent.
+async fn deliver(shared: &Arc<Shared>, due: &DueCopy) -> Result<Delivered, Undelivered> {
     let own = *shared.account.id();
     let to_self = due.message.chat == own;
     let recipient = if due.copy == Copy::OwnSync { own } else { due.message.chat };
@@ -170,37 +224,67 @@ async fn deliver(shared: &Shared, due: &DueCopy) -> Result<Delivered, Undelivere
     let directory = shared.network.directory().await.map_err(Undelivered::for_now)?;
     let swarm_id =
         directory.swarm_of(&recipient).ok_or_else(|| Undelivered::for_now("the network has no swarms"))?;
-    let swarm: Vec<SnodeRecord> = directory.members(swarm_id).copied().collect();
+    let swarm: Arc<[SnodeRecord]> = directory.members(swarm_id).copied().collect();
 
     let outgoing =
         Outgoing { text: &due.message.text, name: &shared.name, sent_at: due.message.sent_at, sync_target };
-    let data = wire::seal(&shared.account, &key, outgoing, &mut OsRng);
+    let data: Arc<[u8]> = wire::seal(&shared.account, &key, outgoing, &mut OsRng).into();
+    let mut members = in_order_of_trust(&shared.network, &swarm).into_iter().take(MEMBERS_PER_ATTEMPT);
     let mut last_error = Undelivered::for_now("no member of the swarm could be asked");
-    let (mut asked, mut refused) = (0, 0);
-    for member in in_order_of_trust(&shared.network, &swarm).into_iter().take(MEMBERS_PER_ATTEMPT) {
-        // Anew for each: the member before may have taught us the time.
-        let store = store(recipient, data.clone(), shared.network.now());
-        let (expires_at, hash) = (store.expiry(), MessageHash::of(&recipient, Namespace::DIRECT, &data));
-        let request = Request::Store(store);
-        asked += 1;
-        match ask(&shared.network, &member, &Request::Sequence(vec![request.clone()])).await {
-            Ok(answer) => match signatures(&request, &answer, &swarm) {
-                0 => last_error = Undelivered::for_now("a member answered without a signature that holds"),
-                signed => {
-                    let swarm = u32::try_from(swarm.len()).unwrap_or(u32::MAX);
-                    return Ok(Delivered { signed, swarm, hash, expires_at });
-                }
-            },
-            Err(error) => {
+    let (mut asked, mut refused, mut running) = (0, 0, 0);
+    // What a member that was not waited for comes back with is still news about paths: it is let finish.
+    let (tell, mut told) = mpsc::channel(MEMBERS_PER_ATTEMPT);
+    loop {
+        if let Some(member) = members.next() {
+            let (network, swarm, data, tell) =
+                (shared.network.clone(), Arc::clone(&swarm), Arc::clone(&data), tell.clone());
+            shared.spawn(async move {
+                let _ = tell.send(store_at(&network, &member, recipient, &data, &swarm).await).await;
+            });
+            asked += 1;
+            running += 1;
+        }
+        if running == 0 {
+            break;
+        }
+        let patience = if members.len() > 0 { NEXT_MEMBER } else { LONGEST_PAUSE };
+        match tokio::time::timeout(patience, told.recv()).await {
+            Ok(Some(Ok(delivered))) => return Ok(delivered),
+            Ok(Some(Err(error))) => {
+                running -= 1;
                 refused += usize::from(error.again == Again::NotThere);
                 last_error = error;
             }
+            Ok(None) => break,
+            Err(_) => {}
         }
     }
     if is_refused(refused, asked, swarm.len()) {
         last_error.again = Again::Never;
     }
     Err(last_error)
+}
+
+/// Asks one member to store sealed data in its swarm.
+async fn store_at(
+    network: &Network,
+    member: &SnodeRecord,
+    recipient: AccountId,
+    data: &[u8],
+    swarm: &[SnodeRecord],
+) -> Result<Delivered, Undelivered> {
+    // Of this moment: another member may have taught us the time.
+    let store = store(recipient, data.to_vec(), network.now());
+    let (expires_at, hash) = (store.expiry(), MessageHash::of(&recipient, Namespace::DIRECT, data));
+    let request = Request::Store(store);
+    let answer = ask(network, member, &Request::Sequence(vec![request.clone()])).await?;
+    match signatures(&request, &answer, swarm) {
+        0 => Err(Undelivered::for_now("a member answered without a signature that holds")),
+        signed => {
+            let swarm = u32::try_from(swarm.len()).unwrap_or(u32::MAX);
+            Ok(Delivered { signed, swarm, hash, expires_at })
+        }
+    }
 }
 
 /// The request that stores a sealed message. Its time is that of storing, not of writing: what waited for weeks, or was

@@ -1,13 +1,15 @@
 //! Receiving: asking members of the account's own swarm what came after their cursor.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use conclave_crypto::{Account, AccountId};
+use conclave_crypto::{Account, AccountId, Ed25519Public};
 use conclave_proto::rpc::answers::RetrieveAnswer;
 use conclave_proto::rpc::{Auth, Request, Retrieve, TimedAuth, signing};
 use conclave_proto::{MessageHash, Namespace, SnodeRecord, Timestamp};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::client::Shared;
 use crate::error::Error;
@@ -25,8 +27,10 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 const MEMBERS_PER_ROUND: usize = 2;
 /// Every so many rounds all members are asked.
 const SWEEP_EVERY: u32 = 30;
-/// Pages of one member in one round: a full inbox of small messages has some hundred.
-const MAX_PAGES: usize = 1_000;
+/// How long a round takes at least for those who have not answered yet, when enough have.
+const GRACE: Duration = Duration::from_millis(1_500);
+/// Pages of one member in one round: a full inbox of small messages has some tens.
+const MAX_PAGES: usize = 100;
 
 /// Asks again and again. Ends when told to.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -52,13 +56,25 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Asks members of the own swarm: all of them, or a few.
+/// Which members are being read. Reading one twice at once would fetch the same pages twice.
+#[derive(Debug, Default)]
+pub(crate) struct Reading(Mutex<BTreeMap<Ed25519Public, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Reading {
+    fn of(&self, member: &SnodeRecord) -> Arc<tokio::sync::Mutex<()>> {
+        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Former members are forgotten with the first reader that comes after them.
+        members.retain(|key, lock| *key == member.ed25519 || Arc::strong_count(lock) > 1);
+        Arc::clone(members.entry(member.ed25519).or_default())
+    }
+}
+
+/// Asks members of the own swarm: all of them, or a few. Those that are silent are not waited for long once enough have
+/// answered; what they still bring is taken in.
 ///
 /// # Errors
 /// If there is no node list, or the database fails. Members that do not answer are counted.
 pub(crate) async fn round(shared: &Arc<Shared>, everybody: bool) -> Result<FetchReport, Error> {
-    // Two rounds at once would read the same pages twice.
-    let _one_at_a_time = shared.receiving.lock().await;
     let account = *shared.account.id();
     let directory = shared.network.directory().await?;
     let swarm: Vec<SnodeRecord> = directory
@@ -69,23 +85,43 @@ pub(crate) async fn round(shared: &Arc<Shared>, everybody: bool) -> Result<Fetch
     if !everybody {
         members.truncate(MEMBERS_PER_ROUND);
     }
-    let mut asked = tokio::task::JoinSet::new();
+    let enough = u32::try_from(if everybody { swarm.len() / 2 + 1 } else { 1 }).unwrap_or(u32::MAX);
+    let (tell, mut told) = mpsc::channel(members.len().max(1));
     for member in members {
-        let shared = Arc::clone(shared);
-        asked.spawn(async move { drain(&shared, &member, &account).await });
+        let turn = shared.reading.of(&member);
+        let (worker, tell) = (Arc::clone(shared), tell.clone());
+        shared.spawn(async move {
+            let turn = match turn.try_lock() {
+                Ok(turn) => turn,
+                // The next round of the loop will ask it; who asked for everything waits for what is under way.
+                Err(_) if !everybody => return,
+                Err(_) => turn.lock().await,
+            };
+            let read = drain(&worker, &member, &account).await;
+            drop(turn);
+            let _ = tell.send(read).await;
+        });
     }
+    drop(tell);
     let mut report =
         FetchReport { members: u32::try_from(swarm.len()).unwrap_or(u32::MAX), ..FetchReport::default() };
     let mut failure = None;
-    for result in asked.join_all().await {
-        match result {
-            Ok(new) => {
+    let grace = Instant::now() + GRACE;
+    loop {
+        let read = if report.answered >= enough {
+            tokio::time::timeout_at(grace, told.recv()).await.unwrap_or(None)
+        } else {
+            told.recv().await
+        };
+        match read {
+            None => break,
+            Some(Ok(new)) => {
                 report.answered += 1;
                 report.new_messages += new;
             }
             // A member that fails is one thing, the own disk another.
-            Err(Error::Network(error)) => failure = Some(Error::Network(error)),
-            Err(error) => return Err(error),
+            Some(Err(Error::Network(error))) => failure = Some(Error::Network(error)),
+            Some(Err(error)) => return Err(error),
         }
     }
     match failure {

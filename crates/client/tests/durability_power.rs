@@ -147,7 +147,7 @@ fn check(fs: &CrashFs, done: &[Acknowledged]) -> Result<(), String> {
         Err(error) => return Err(fail(error)),
     }
     let find = |id: &MessageId| store.message(id).map_err(fail)?.ok_or_else(|| format!("{id} is gone"));
-    let due = store.due(EXPIRY, 1_000).map_err(fail)?;
+    let due = store.due(EXPIRY, 1_000, 1_000).map_err(fail)?;
     let waits = |id: &MessageId, copy: Copy| due.iter().any(|due| due.message.id == *id && due.copy == copy);
     let mut last = Timestamp(0);
     for one in done {
@@ -281,7 +281,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
         let store = open(&fs, true).unwrap();
         store.check().unwrap();
         let waiting: Vec<MessageId> = store
-            .due(EXPIRY, 1_000)
+            .due(EXPIRY, 1_000, 1_000)
             .unwrap()
             .into_iter()
             .filter(|due| due.copy == Copy::Recipient)

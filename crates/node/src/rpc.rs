@@ -9,7 +9,7 @@ use std::time::Duration;
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::rpc::answers::{self, InfoAnswer, RetrieveAnswer};
-use conclave_proto::rpc::{Answer, Body, Request, Retrieve, Store};
+use conclave_proto::rpc::{Answer, Body, CONCLAVE_DIRECTORY, Request, Retrieve, Store};
 use conclave_proto::{Version, active_nodes};
 
 use crate::hooks::{Misbehave, Received};
@@ -29,6 +29,9 @@ pub(crate) const READS_AT_ONCE: usize = 16;
 /// The largest page of messages in an onion reply, in accounted bytes: a little less than elsewhere, so that the reply, in
 /// base64 twice, fits into what hops can hand back.
 const MAX_RETRIEVE_BY_ONION: u64 = MAX_RETRIEVE / 16 * 15;
+
+/// Our methods that this node answers, as `info` announces them. (docs/protocol/extensions)
+const EXTENSIONS: [&str; 1] = [CONCLAVE_DIRECTORY];
 
 /// How a client's request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +158,11 @@ async fn single(shared: &Arc<Shared>, request: Request, share: Share) -> Answer 
                 .collect();
             Answer { code: 200, body: Body::Binary(active_nodes::encode(&active)) }
         }
+        Request::ConclaveDirectory => {
+            let mut result = conclave_proto::seed::directory_answer(shared.view().signed());
+            shared.stamp().add_to(&mut result);
+            Answer::ok(result)
+        }
         other => no_method(&other),
     }
 }
@@ -169,7 +177,7 @@ fn info(shared: &Shared) -> Answer {
     let mut answer = info.to_answer(shared.stamp());
     if let Body::Value(conclave_proto::rpc::Value::Dict(fields)) = &mut answer.body {
         // Which of our extensions this node answers (docs/protocol/extensions).
-        fields.insert("conclave".to_owned(), Vec::<conclave_proto::rpc::Value>::new().into());
+        fields.insert("conclave".to_owned(), EXTENSIONS.as_slice().into());
     }
     answer
 }

@@ -34,6 +34,8 @@ pub const MAX_STORE_DATA: usize = 76_800;
 pub const MAX_BATCH: usize = 20;
 /// Tokens revoked at once (2.15).
 pub const MAX_REVOKE: usize = 50;
+/// Our method that gives the signed directory, and the field of its answer that holds it.
+pub const CONCLAVE_DIRECTORY: &str = crate::seed::DIRECTORY_FIELD;
 /// What [`OxendRequest`] may ask for (2.17).
 pub const OXEND_ENDPOINTS: [&str; 2] = ["get_service_nodes", "ons_resolve"];
 
@@ -57,6 +59,8 @@ pub enum Request {
     Info,
     OxendRequest(OxendRequest),
     ActiveNodesBin,
+    /// Ours: the signed directory (docs/protocol/extensions).
+    ConclaveDirectory,
     Batch(Vec<Request>),
     Sequence(Vec<Request>),
     IfElse(Box<IfElse>),
@@ -181,6 +185,7 @@ impl Request {
             Self::Info => "info",
             Self::OxendRequest(_) => "oxend_request",
             Self::ActiveNodesBin => "active_nodes_bin",
+            Self::ConclaveDirectory => CONCLAVE_DIRECTORY,
             Self::Batch(_) => "batch",
             Self::Sequence(_) => "sequence",
             Self::IfElse(_) => "ifelse",

@@ -9,6 +9,7 @@ use conclave_crypto::{Ed25519Public, X25519Public};
 use serde_json::{Map, Value, json};
 
 use crate::network::SignedDirectory;
+use crate::rpc::Dict;
 use crate::{SnodeRecord, SwarmId, Version};
 
 /// The field of the answer's `result` that holds the signed directory.
@@ -173,10 +174,24 @@ impl SeedAnswer {
         Ok(Self {
             nodes: states.ok_or(InvalidSeed::NoNodes)?.iter().filter_map(record).collect(),
             height: result.get("height").and_then(Value::as_u64).unwrap_or_default(),
-            directory: result
-                .get(DIRECTORY_FIELD)
-                .and_then(|directory| serde_json::from_value(directory.clone()).ok()),
+            directory: directory_in(result),
         })
+    }
+}
+
+/// The answer to our method of the same name as [`DIRECTORY_FIELD`], before it is stamped.
+pub fn directory_answer(directory: &SignedDirectory) -> Dict {
+    let json = serde_json::to_value(directory).unwrap_or_default();
+    Dict::from([(DIRECTORY_FIELD.to_owned(), crate::rpc::Value::Json(json))])
+}
+
+/// The signed directory inside a result: of a seed call, or of our own method. Not yet verified.
+pub fn directory_in(result: &Value) -> Option<SignedDirectory> {
+    let field = result.get(DIRECTORY_FIELD)?;
+    // In bt, and so in what crossed it, the document is text.
+    match field.as_str() {
+        Some(text) => SignedDirectory::from_json(text.as_bytes()).ok(),
+        None => serde_json::from_value(field.clone()).ok(),
     }
 }
 

@@ -38,6 +38,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between two requests of a connection, and for all headers of one. Longer than clients keep
 /// an unused connection, so that it is the client that closes and no request meets a closed door.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time until the first request of a connection begins: nobody connects for nothing.
+pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// When places are short, a connection that has been idle for so long makes room.
+pub const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(5);
 /// Time for a whole body after its headers: 10 MiB at 1.4 Mbit/s.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time in which a client must take at least something of an answer it is being sent.
@@ -119,6 +123,10 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// Default [`HEAD_TIMEOUT`].
     pub head_timeout: Duration,
+    /// Default [`FIRST_REQUEST_TIMEOUT`].
+    pub first_request_timeout: Duration,
+    /// Default [`IDLE_WHEN_CROWDED`].
+    pub idle_when_crowded: Duration,
     /// Default [`BODY_TIMEOUT`].
     pub body_timeout: Duration,
     /// Default [`WRITE_STALL_TIMEOUT`].
@@ -135,6 +143,8 @@ impl Default for Options {
             max_buffered_bodies: MAX_BUFFERED_BODIES,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             head_timeout: HEAD_TIMEOUT,
+            first_request_timeout: FIRST_REQUEST_TIMEOUT,
+            idle_when_crowded: IDLE_WHEN_CROWDED,
             body_timeout: BODY_TIMEOUT,
             write_stall_timeout: WRITE_STALL_TIMEOUT,
         }

@@ -52,6 +52,15 @@ impl Slots {
     }
 }
 
+impl Slot {
+    /// Whether places are short: more than half of those for this address, or of all, are taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = taken.by_address.get(&self.address).copied().unwrap_or(0);
+        here > self.slots.most_per_address / 2 || taken.total > self.slots.most / 2
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);

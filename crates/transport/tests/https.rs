@@ -186,6 +186,48 @@ async fn a_client_that_stops_in_its_headers_or_body_is_cut_off() {
 }
 
 #[tokio::test]
+async fn whoever_connects_and_asks_nothing_is_cut_off() {
+    let options = Options { first_request_timeout: Duration::from_millis(50), ..Options::default() };
+    let server = http::listen(LOOPBACK, options, echo).await.unwrap();
+    // Comes back only because the server closes, and not after the minute that a used connection may rest.
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(30), raw(server.local_addr(), b"")).await.unwrap(),
+        ""
+    );
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_when_places_are_short_and_only_then() {
+    let options = Options {
+        max_connections_per_address: 4,
+        idle_when_crowded: Duration::from_millis(50),
+        ..Options::default()
+    };
+    let server = http::listen(LOOPBACK, options, echo).await.unwrap();
+    let idle = async || {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun).await.unwrap();
+        stream
+    };
+    let mut kept = [idle().await, idle().await];
+    let mut third = idle().await;
+    let mut rest = Vec::new();
+    // Three of four places: one of them, or all, are closed, until no more than two are left.
+    let [first, second] = &mut kept;
+    let mut others = (Vec::new(), Vec::new());
+    let closed = async {
+        tokio::select! {
+            end = third.read_to_end(&mut rest) => end.is_ok(),
+            end = first.read_to_end(&mut others.0) => end.is_ok(),
+            end = second.read_to_end(&mut others.1) => end.is_ok(),
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), closed).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_client_that_never_speaks_tls_is_cut_off() {
     let options = Options { handshake_timeout: Duration::from_millis(50), ..Options::default() };
     let (server, _) = secure(options).await;

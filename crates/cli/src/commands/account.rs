@@ -39,6 +39,12 @@ async fn create(context: &Context, name: &str) -> Result<(), Failure> {
     )?;
     drop(owned);
     context.output.line(&info, || describe(&info));
+    if network.is_none() {
+        context.output.human(
+            "It belongs to no network yet. The first command with --network FILE settles that; \
+             `conclave up` starts a network on this machine.",
+        );
+    }
     context.output.human(
         "Write down the recovery phrase, it is the only way back into the account:\n  \
          conclave account show --phrase",

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use conclave_devnet::{Devnet, Progress};
 use serde_json::{Value, json};
 
-use super::{Context, stop_asked};
+use super::Context;
 use crate::args;
 use crate::failure::Failure;
-use crate::output::Output;
 
 pub(super) async fn run(context: &Context, args: &args::Devnet) -> Result<(), Failure> {
-    let mut devnet = start(context, args.nodes, args.seed_http).await?;
+    let Some(mut devnet) = start(context, args.nodes, args.seed_http).await? else { return Ok(()) };
     let line = ready(&mut devnet, &[]);
     context.output.line(&line, || {
         format!(
@@ -23,14 +22,18 @@ pub(super) async fn run(context: &Context, args: &args::Devnet) -> Result<(), Fa
             devnet.network_path().display(),
         )
     });
-    let result = watch(&mut devnet, context.output).await;
+    let result = watch(context, &mut devnet).await;
     context.output.note("Stopping the nodes …");
     devnet.stop().await;
     result
 }
 
-/// Starts the network of the data directory with progress on standard error.
-pub(super) async fn start(context: &Context, nodes: u16, seed_http: Option<u16>) -> Result<Devnet, Failure> {
+/// Starts the network of the data directory with progress on standard error. `None` if the user stops it meanwhile.
+pub(super) async fn start(
+    context: &Context,
+    nodes: u16,
+    seed_http: Option<u16>,
+) -> Result<Option<Devnet>, Failure> {
     let exe = program()?;
     let output = context.output;
     let progress = move |progress| match progress {
@@ -38,19 +41,23 @@ pub(super) async fn start(context: &Context, nodes: u16, seed_http: Option<u16>)
         Progress::Waiting => output.progress("Waiting for the nodes of the last run to finish"),
         Progress::Started { ready, of } => output.progress(&format!("{ready} of {of} service nodes answer")),
     };
-    let devnet = Devnet::start(context.data_dir.path(), usize::from(nodes), &exe, seed_http, progress).await;
+    let starting = Devnet::start(context.data_dir.path(), usize::from(nodes), &exe, seed_http, progress);
+    let devnet = tokio::select! {
+        devnet = starting => devnet.map(Some),
+        // The nodes end with the tasks that start them.
+        () = context.stop.asked() => Ok(None),
+    };
     output.progress_done();
     Ok(devnet?)
 }
 
 /// Waits until the user asks to stop. A node that ends meanwhile is reported, and the others go on.
-pub(super) async fn watch(devnet: &mut Devnet, output: Output) -> Result<(), Failure> {
+pub(super) async fn watch(context: &Context, devnet: &mut Devnet) -> Result<(), Failure> {
     loop {
         tokio::select! {
-            () = stop_asked() => return Ok(()),
-            ended = devnet.watch() => {
-                let (node, status) = ended?;
-                output.note(&format!("service node {node} has ended ({status}); the others go on"));
+            () = context.stop.asked() => return Ok(()),
+            (node, status) = devnet.watch() => {
+                context.output.note(&format!("service node {node} has ended ({status}); the others go on"));
             }
         }
     }

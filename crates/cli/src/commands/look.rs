@@ -18,14 +18,20 @@ pub(super) async fn chats(context: &Context, args: &Chats) -> Result<(), Failure
 
 async fn chats_over(context: &Context, session: &Session, offline: bool) -> Result<(), Failure> {
     fetch_unless(context, session, offline).await;
+    let own = session.account().await?.account_id;
     let chats = session.chats().await?;
     for chat in &chats {
         context.output.line(chat, || {
-            let name = chat.name.as_deref().map_or_else(|| short(&chat.chat), tame);
+            let name = match &chat.name {
+                _ if chat.chat == own => "Note to self".to_owned(),
+                Some(name) => tame(name),
+                None => short(&chat.chat),
+            };
+            let messages = if chat.messages == 1 { "message" } else { "messages" };
             let request = if chat.request { "  (message request)" } else { "" };
             let last = chat.last.as_ref().map(|last| format!("\n    {}", tame(&first_line(&last.text))));
             format!(
-                "{name}{request}  {} messages\n    {}{}",
+                "{name}{request}  {} {messages}\n    {}{}",
                 chat.messages,
                 chat.chat,
                 last.unwrap_or_default()

@@ -7,7 +7,7 @@ use conclave_client::types::{Event, Message, MessageState, Queued, SentState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::{Context, seconds, stop_asked};
+use super::{Context, seconds};
 use crate::args::{Listen, Send};
 use crate::failure::Failure;
 use crate::output::{moment, tame};
@@ -22,7 +22,8 @@ pub(super) async fn send(context: &Context, args: Send) -> Result<(), Failure> {
         Some(text) => text,
         None => read_input()?,
     };
-    let session = context.open(true).await?;
+    // Nothing is queued before it is open.
+    let session = context.or_stopped(context.open(true)).await?;
     let result = send_over(context, &session, &args.to, &text, args.timeout, args.no_queue).await;
     session.close().await;
     result
@@ -43,7 +44,7 @@ async fn send_over(
     output.progress("waiting until the recipient's swarm has it …");
     let waited = tokio::select! {
         waited = session.wait_for(&message.id, MessageState::Stored, seconds(timeout)) => Some(waited?),
-        () = stop_asked() => None,
+        () = context.stop.asked() => None,
     };
     output.progress_done();
     let Some(state) = waited else {
@@ -83,6 +84,11 @@ async fn unsent(session: &Session, message: &Message, no_queue: bool, kind: &str
             what,
             "it has been taken back; send it again when the network can be reached",
         ),
+        Ok(SentState { state: MessageState::Queued, .. }) => Failure::unreachable(
+            kind,
+            what,
+            "an attempt was under way and has not ended: it stays queued, and may have arrived already",
+        ),
         _ => Failure::unreachable(kind, what, "some members have it already, so it could not be taken back"),
     }
 }
@@ -95,9 +101,23 @@ fn describe_stored(state: &SentState) -> String {
 }
 
 fn read_input() -> Result<String, Failure> {
-    let mut text = String::new();
-    std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text).map_err(|e| {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(|e| {
         Failure::failed("io", format!("reading the text from standard input: {e}"), "try again")
+    })?;
+    if bytes.len() as u64 > MAX_INPUT {
+        return Err(Failure::usage(
+            "text_too_long",
+            format!("the text has more than {MAX_INPUT} bytes"),
+            "a message has at most 2,000 characters; split it",
+        ));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::usage(
+            "text_not_utf8",
+            "the text on standard input is not UTF-8",
+            "convert it, for example with iconv",
+        )
     })?;
     // The line break at the end is the terminal's, not the writer's.
     Ok(text
@@ -108,10 +128,10 @@ fn read_input() -> Result<String, Failure> {
 }
 
 pub(super) async fn listen(context: &Context, args: &Listen) -> Result<(), Failure> {
-    let session = context.open(true).await?;
+    let session = context.or_stopped(context.open(true)).await?;
     let result = tokio::select! {
         result = listen_over(context, &session, args) => result,
-        () = stop_asked() => Ok(()),
+        () = context.stop.asked() => Ok(()),
     };
     session.close().await;
     result

@@ -26,21 +26,24 @@ pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) data_dir: DataDir,
     pub(crate) output: Output,
+    pub(crate) stop: Stop,
 }
 
 /// Does what was typed.
 pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     let data_dir = DataDir::new(data_dir(&cli.global)?);
-    let context = Context { global: cli.global, data_dir, output };
+    let stop = Stop::install()
+        .map_err(|e| Failure::failed("signals", format!("listening for Ctrl-C: {e}"), "try again"))?;
+    let context = Context { global: cli.global, data_dir, output, stop };
     match cli.command {
         Command::Up(args) => up::run(&context, &args).await,
         Command::Devnet(args) => devnet::run(&context, &args).await,
-        Command::Account(args) => account::run(&context, args).await,
+        Command::Account(args) => context.or_stopped(account::run(&context, args)).await,
         Command::Send(args) => messages::send(&context, args).await,
         Command::Listen(args) => messages::listen(&context, &args).await,
-        Command::Chats(args) => look::chats(&context, &args).await,
-        Command::History(args) => look::history(&context, &args).await,
-        Command::Status => look::status(&context).await,
+        Command::Chats(args) => context.or_stopped(look::chats(&context, &args)).await,
+        Command::History(args) => context.or_stopped(look::history(&context, &args)).await,
+        Command::Status => context.or_stopped(look::status(&context)).await,
         Command::Node(args) => node::run(&context, args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -59,10 +62,67 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     }
 }
 
+/// Tells when the user or the system asks the program to stop. Listens from before anything is done, so that Ctrl-C in
+/// the first moment counts as well.
+pub(crate) struct Stop(tokio::sync::watch::Receiver<bool>);
+
+impl Stop {
+    #[cfg(unix)]
+    fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let (tell, told) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            tell.send_replace(true);
+            // As long as somebody may still look.
+            tell.closed().await;
+        });
+        Ok(Self(told))
+    }
+
+    #[cfg(not(unix))]
+    fn install() -> std::io::Result<Self> {
+        let (tell, told) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            let _ = tokio::signal::ctrl_c().await;
+            tell.send_replace(true);
+            tell.closed().await;
+        });
+        Ok(Self(told))
+    }
+
+    /// Waits until it is asked.
+    pub(crate) async fn asked(&self) {
+        let mut told = self.0.clone();
+        if told.wait_for(|asked| *asked).await.is_err() {
+            // Nobody can ask any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 impl Context {
     /// The profile the command is about.
     pub(crate) fn profile(&self) -> Result<ProfileName, Failure> {
         Ok(ProfileName::new(&self.global.profile)?)
+    }
+
+    /// Does something that can be stopped at any point.
+    pub(crate) async fn or_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => done,
+            () = self.stop.asked() => Err(Failure::failed("interrupted", "the command was interrupted", "run it again")),
+        }
     }
 
     /// The network the caller named.
@@ -126,27 +186,6 @@ fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
             )
         },
     )
-}
-
-/// Waits until the user or the system asks the program to stop.
-pub(crate) async fn stop_asked() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut terminate), Ok(mut hangup)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        else {
-            let _ = tokio::signal::ctrl_c().await;
-            return;
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Seconds of an option as a duration.

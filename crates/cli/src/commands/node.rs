@@ -3,7 +3,7 @@
 use conclave_node::{Hooks, Node, NodeConfig};
 use serde_json::json;
 
-use super::{Context, stop_asked};
+use super::Context;
 use crate::args;
 use crate::failure::Failure;
 
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, node: args::Node) -> Result<(), Failu
         format!("The node {own} answers.\n  HTTPS  {}\n  QUIC   {}", addresses.https, addresses.quic)
     });
     tokio::select! {
-        () = stop_asked() => {}
+        () = context.stop.asked() => {}
         () = stdin_closed(), if stop_with_stdin => {}
     }
     node.shutdown().await;

@@ -14,22 +14,18 @@ use crate::failure::Failure;
 const PEOPLE: [&str; 2] = ["alice", "bob"];
 
 pub(super) async fn run(context: &Context, args: &Up) -> Result<(), Failure> {
-    let mut network = devnet::start(context, args.nodes, args.seed_http).await?;
-    let sessions = match people(context, network.network_file()).await {
-        Ok(sessions) => sessions,
-        Err(failure) => {
-            network.stop().await;
-            return Err(failure);
+    let Some(mut network) = devnet::start(context, args.nodes, args.seed_http).await? else { return Ok(()) };
+    let mut sessions = Vec::new();
+    let prepared = context.or_stopped(people(context, network.network_file(), &mut sessions)).await;
+    let result = match prepared {
+        Ok(profiles) => {
+            let line = devnet::ready(&mut network, &profiles);
+            context.output.line(&line, || welcome(context, args, &profiles));
+            devnet::watch(context, &mut network).await
         }
+        Err(failure) if failure.kind == "interrupted" => Ok(()),
+        Err(failure) => Err(failure),
     };
-    let mut profiles = Vec::new();
-    for session in &sessions {
-        let account = session.account().await?;
-        profiles.push(json!({"name": account.profile, "account_id": account.account_id}));
-    }
-    let line = devnet::ready(&mut network, &profiles);
-    context.output.line(&line, || welcome(context, args, &profiles));
-    let result = devnet::watch(&mut network, context.output).await;
     context.output.note("Stopping …");
     for session in sessions {
         session.close().await;
@@ -38,9 +34,13 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<(), Failure> {
     result
 }
 
-/// Opens the two profiles, making them if they are not there.
-async fn people(context: &Context, network: &NetworkFile) -> Result<Vec<Session>, Failure> {
-    let mut sessions = Vec::new();
+/// Opens the two profiles, making them if they are not there, and says who they are. Those opened so far are in `sessions`
+/// whatever happens.
+async fn people(
+    context: &Context,
+    network: &NetworkFile,
+    sessions: &mut Vec<Session>,
+) -> Result<Vec<serde_json::Value>, Failure> {
     for name in PEOPLE {
         let profile = ProfileName::new(name)?;
         let options = ClientOptions { network: Some(network.clone()), ..ClientOptions::default() };
@@ -50,11 +50,17 @@ async fn people(context: &Context, network: &NetworkFile) -> Result<Vec<Session>
             make(&context.data_dir, &profile, name, network, options).await?
         };
         // One round, so that the second profile finds the guard the first has chosen, and a broken network shows here.
-        session.fetch().await?;
+        let fetched = session.fetch().await;
         sessions.push(session);
+        fetched?;
     }
-    introduce(&sessions).await?;
-    Ok(sessions)
+    introduce(sessions).await?;
+    let mut profiles = Vec::new();
+    for session in sessions.iter() {
+        let account = session.account().await?;
+        profiles.push(json!({"name": account.profile, "account_id": account.account_id}));
+    }
+    Ok(profiles)
 }
 
 async fn make(
@@ -102,16 +108,19 @@ fn welcome(context: &Context, args: &Up, profiles: &[serde_json::Value]) -> Stri
         }
         _ => String::new(),
     };
+    // However the program was started, what is shown can be typed the same way.
+    let program = std::env::var("CONCLAVE_RUN_AS").unwrap_or_else(|_| "conclave".to_owned());
     lines.extend([
         String::new(),
         "Open two other terminals. In one, wait for messages:".to_owned(),
-        format!("  conclave listen --profile bob{data_dir}"),
+        format!("  {program} listen --profile bob{data_dir}"),
         "In the other, send one:".to_owned(),
-        format!("  conclave send --profile alice bob \"Hello, Bob\"{data_dir}"),
+        format!("  {program} send --profile alice bob \"Hello, Bob\"{data_dir}"),
         String::new(),
-        "`conclave status --profile alice` shows the way messages take. Ctrl-C stops everything; \
-         `conclave up` brings it back as it was."
-            .to_owned(),
+        format!(
+            "`{program} status --profile alice` shows the way messages take. Ctrl-C stops everything; \
+             `{program} up` brings it back as it was."
+        ),
     ]);
     lines.join("\n")
 }

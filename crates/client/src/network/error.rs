@@ -13,12 +13,6 @@ pub enum NetworkError {
     /// The profile belongs to no network and none was named.
     #[error("no network is known here")]
     NoNetwork,
-    /// The network has no signed directory, and this version needs one.
-    #[error("the network {network_id:?} has no registry_key, so its node list cannot be checked")]
-    NoRegistryKey {
-        /// Which network.
-        network_id: String,
-    },
     /// No seed gave a node list that can be used.
     #[error("no seed of the network {network_id:?} gave a usable node list ({reasons})")]
     NoSeed {
@@ -79,7 +73,6 @@ impl NetworkError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::NoNetwork => "no_network",
-            Self::NoRegistryKey { .. } => "no_registry_key",
             Self::Refused { .. } => "refused",
             Self::Clock { .. } => "clock",
             Self::NoPath(_) => "no_path",
@@ -93,7 +86,6 @@ impl NetworkError {
             Self::NoNetwork => {
                 "start a private one with `conclave up`, or name one with --network FILE".to_owned()
             }
-            Self::NoRegistryKey { .. } => "use a network file that names a registry_key".to_owned(),
             Self::NoPath(NoPath { needed, .. }) => {
                 format!("a network needs at least {needed} service nodes before anybody can write through it")
             }
@@ -106,7 +98,7 @@ impl NetworkError {
     /// What kind of failure it is.
     pub const fn exit(&self) -> ExitClass {
         match self {
-            Self::NoNetwork | Self::NoRegistryKey { .. } => ExitClass::Usage,
+            Self::NoNetwork => ExitClass::Usage,
             Self::Refused { .. } | Self::Clock { .. } => ExitClass::Failed,
             _ => ExitClass::Unreachable,
         }

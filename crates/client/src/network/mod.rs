@@ -3,9 +3,10 @@
 //! Knows nodes, paths and clocks; knows nothing of messages. A value of [`Network`] belongs to one
 //! profile: its connections and paths are never shared, only the choice of guards is.
 
-mod bootstrap;
 mod error;
 mod guards;
+mod link;
+mod node_list;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -13,33 +14,50 @@ use std::time::Duration;
 use conclave_crypto::Ed25519Public;
 use conclave_onion::outcome::{Outcome, Retry};
 use conclave_onion::request::{Destination, seal};
-use conclave_onion::{Path, PathConfig, PathEvent, PathManager, Target};
-use conclave_proto::network::{Directory, NetworkFile, SignedDirectory};
+use conclave_onion::{NoPath, Path, PathConfig, PathEvent, PathManager, Target};
+use conclave_proto::network::{Directory, NetworkFile};
 use conclave_proto::rpc::Request;
 use conclave_proto::rpc::answers::{InfoAnswer, Stamp};
 use conclave_proto::{SnodeRecord, Timestamp};
 use conclave_transport::Deadline;
-use conclave_transport::https::{self, Client as Https};
+use conclave_transport::https::Client as Https;
 use rand_core::{OsRng, RngCore as _};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Offset};
 use crate::store::{ClientStore, Meta};
 
-pub use bootstrap::download;
 pub use error::NetworkError;
 use guards::GuardFile;
+use link::{LinkError, Links};
+use node_list::Listed;
+pub use node_list::download;
 
 /// How long one onion request may take. (client-messages 5.3)
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tries of one request, over other paths where that helps.
 const MAX_TRIES: u32 = 4;
+/// A path that says nothing for so long gets another one beside it.
+const NEXT_PATH: Duration = Duration::from_secs(2);
+/// How often a path is drawn to get another than the one under way.
+const DRAWS: usize = 8;
 /// Nodes asked for the time: three have to agree that the clock is far off (client-messages 5.6), and some may be down.
 const CLOCK_NODES: usize = 5;
 /// The node list is asked for anew when it is older. (storage-and-onion 7.2)
 const LIST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 /// And not more often than this, whatever happens.
 const LIST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A network file that comes with the program, by name: `session` is the public Session network, whose seeds are pinned
+/// (storage-and-onion 7.1).
+pub fn shipped(name: &str) -> Option<NetworkFile> {
+    let text = match name {
+        "session" => include_bytes!("../../networks/session.json").as_slice(),
+        _ => return None,
+    };
+    Some(NetworkFile::from_json(text).expect("a test reads every shipped file"))
+}
 
 /// One profile's way into its network.
 #[derive(Clone)]
@@ -51,6 +69,7 @@ struct Inner {
     file: NetworkFile,
     store: ClientStore,
     https: Https,
+    links: Arc<Links>,
     clock: Arc<dyn Clock>,
     offset: Offset,
     paths: Mutex<PathManager>,
@@ -59,6 +78,22 @@ struct Inner {
     /// When the list was last got or tried to get, by the machine's clock. Held while trying.
     listed_at: tokio::sync::Mutex<Option<Timestamp>>,
     contact: Mutex<Contact>,
+}
+
+/// Which path an attempt takes, and which it had better not take: the one of the attempt before it.
+struct Over {
+    avoid: Option<Arc<Mutex<Option<Path>>>>,
+    taken: Arc<Mutex<Option<Path>>>,
+}
+
+impl Over {
+    fn avoided(&self) -> Option<Path> {
+        self.avoid.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn take(&self, path: &Path) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
+    }
 }
 
 #[derive(Default)]
@@ -95,10 +130,12 @@ impl Network {
         if let Some(directory) = &directory {
             paths.handle(offset.apply(clock.now()), PathEvent::ListChanged(directory.nodes()));
         }
+        let https = Https::new();
         let inner = Inner {
             file,
             store,
-            https: Https::new(),
+            links: Arc::new(Links::new(https.clone())),
+            https,
             clock,
             offset,
             paths: Mutex::new(paths),
@@ -158,13 +195,20 @@ impl Network {
             return Ok(known);
         }
         let known = self.known_directory();
-        let fetched = bootstrap::fetch(&self.inner.https, &self.inner.file, known.as_deref()).await;
+        // Through paths, so that no node learns who asks; seeds see it, and are asked when nothing else is left.
+        let newer = match &known {
+            Some(known) => node_list::from_nodes(self, known).await,
+            None => None,
+        };
+        let listed = match newer {
+            Some(listed) => Ok(listed),
+            None => node_list::from_seeds(self, known.as_deref()).await,
+        };
         *listed_at = Some(now);
-        match fetched {
-            Ok((signed, directory)) => {
+        match listed {
+            Ok(Listed { directory, keep }) => {
                 let store = self.inner.store.clone();
-                let json = signed.to_json().into_bytes();
-                if let Err(error) = store.run(move |store| store.set_meta(Meta::Directory, &json)).await {
+                if let Err(error) = store.run(move |store| store.set_meta(Meta::Directory, &keep)).await {
                     tracing::warn!(%error, "the node list could not be kept");
                 }
                 let directory = Arc::new(directory);
@@ -180,50 +224,80 @@ impl Network {
         }
     }
 
-    /// Asks a node something, through a path, and tries other paths where that can help.
+    /// Asks a node something, through a path, and tries other paths where that can help: after a failure, and beside one
+    /// that says nothing for a while.
     ///
     /// The answer is the node's own, whatever its status; only what prevents an answer is an error.
     ///
     /// # Errors
     /// [`NetworkError`].
     pub async fn ask(&self, node: &SnodeRecord, request: &Request) -> Result<Reply, NetworkError> {
-        let mut attempt = 0;
+        self.directory().await?;
+        let request = Arc::new(request.clone());
+        // An attempt goes on when its answer is not waited for any more: what comes of it is news about its path.
+        let (tell, mut told) = mpsc::channel(1);
+        let (mut started, mut running) = (0, 0);
+        let mut last_path = None;
         loop {
-            let (outcome, result) = self.ask_once(node, request).await;
+            if running == 0 || (running == 1 && started < MAX_TRIES) {
+                let path = Arc::new(Mutex::new(None));
+                let (network, node, request, tell) =
+                    (self.clone(), *node, Arc::clone(&request), tell.clone());
+                let over = Over { avoid: last_path.take(), taken: Arc::clone(&path) };
+                tokio::spawn(async move {
+                    let _ = tell.send(network.ask_once(&node, &request, Some(&over)).await).await;
+                });
+                last_path = Some(path);
+                started += 1;
+                running += 1;
+            }
+            let patience = if started < MAX_TRIES && running == 1 { NEXT_PATH } else { REQUEST_TIMEOUT * 2 };
+            let Ok(Some((outcome, result))) = tokio::time::timeout(patience, told.recv()).await else {
+                continue;
+            };
+            running -= 1;
             let error = match result {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let retry = outcome.map_or(Retry::Never, |outcome| outcome.retry(attempt));
-            attempt += 1;
-            if attempt >= MAX_TRIES || error.is_about_destination(&node.ed25519) {
+            let retry = outcome.map_or(Retry::Never, |outcome| outcome.retry(started - 1));
+            let is_last =
+                started >= MAX_TRIES || retry == Retry::Never || error.is_about_destination(&node.ed25519);
+            if is_last && running == 0 {
                 self.note_trouble(&error);
                 return Err(error);
             }
-            match retry {
-                Retry::Now => {}
-                Retry::After(pause) => tokio::time::sleep(pause).await,
-                Retry::Never => {
-                    self.note_trouble(&error);
-                    return Err(error);
-                }
+            if is_last {
+                started = MAX_TRIES;
+            } else if let (Retry::After(pause), 0) = (retry, running) {
+                tokio::time::sleep(pause).await;
             }
         }
+    }
+
+    /// Why there can be no path at all, if that is known: the network has too few nodes.
+    pub fn no_path(&self) -> Option<NoPath> {
+        let known = self.known_directory()?.nodes().len();
+        // The destination is a node too.
+        let needed = self.paths().config().hops + 1;
+        (known < needed).then_some(NoPath { known, needed })
     }
 
     /// Asks several nodes for the time, and takes the median. Does nothing if nobody answers.
     pub async fn learn_time(&self) {
         let Ok(directory) = self.directory().await else { return };
         let nodes = pick(directory.nodes(), CLOCK_NODES);
-        let mut asked = tokio::task::JoinSet::new();
+        let (tell, mut told) = mpsc::channel(nodes.len().max(1));
         for node in nodes {
-            let network = self.clone();
-            asked.spawn(async move {
-                let (_, result) = network.ask_once(&node, &Request::Info).await;
-                result.ok()
+            let (network, tell) = (self.clone(), tell.clone());
+            tokio::spawn(async move {
+                let _ = network.ask_once(&node, &Request::Info, None).await;
+                let _ = tell.send(()).await;
             });
         }
-        while asked.join_next().await.is_some() {}
+        drop(tell);
+        // Those that are silent are not waited for once enough have spoken.
+        while told.recv().await.is_some() && !self.knows_time() {}
         self.remember_offset().await;
     }
 
@@ -276,22 +350,23 @@ impl Network {
         }
     }
 
-    /// One request over one path. The outcome is what the path is blamed or praised for; `None` if there was no path.
+    /// One request over one path through the list that is known. The outcome is what the path is blamed or praised for; `None` if there was no path.
     async fn ask_once(
         &self,
         node: &SnodeRecord,
         request: &Request,
+        over: Option<&Over>,
     ) -> (Option<Outcome>, Result<Reply, NetworkError>) {
-        if let Err(error) = self.directory().await {
-            return (None, Err(error));
-        }
         let target = Target::Snode(node.ed25519);
-        let path = self.paths().path_for(target, self.now(), &mut OsRng);
+        let path = self.path(target, over.and_then(Over::avoided));
         self.keep_guards();
         let path = match path {
             Ok(path) => path,
             Err(no_path) => return (None, Err(no_path.into())),
         };
+        if let Some(over) = over {
+            over.take(&path);
+        }
         let (outcome, result) = self.over(&path, node, request).await;
         self.paths().handle(self.now(), PathEvent::Ended { path: &path, target, outcome: &outcome });
         self.keep_guards();
@@ -301,6 +376,19 @@ impl Network {
             contact.trouble = None;
         }
         (Some(outcome), result)
+    }
+
+    /// A path to `target`, not `avoid` if there is another.
+    fn path(&self, target: Target, avoid: Option<Path>) -> Result<Path, NoPath> {
+        let mut paths = self.paths();
+        let mut path = paths.path_for(target, self.now(), &mut OsRng)?;
+        for _ in 0..DRAWS {
+            if avoid.as_ref() != Some(&path) {
+                break;
+            }
+            path = paths.path_for(target, self.now(), &mut OsRng)?;
+        }
+        Ok(path)
     }
 
     async fn over(
@@ -313,18 +401,13 @@ impl Network {
         let sealed = seal(path.hops(), Destination::Snode { node, body: &body }, &mut OsRng)
             .expect("a path has at least one hop");
         let guard = path.guard();
-        let target = https::Target::node((guard.ip, guard.https_port).into());
         let sent = self.inner.clock.now();
-        let posted = self
-            .inner
-            .https
-            .post(&target, "/onion_req/v2", "", sealed.body, Deadline::after(REQUEST_TIMEOUT))
-            .await;
-        let response = match posted {
+        let deadline = Deadline::after(REQUEST_TIMEOUT);
+        let response = match self.inner.links.post_onion(guard, sealed.body, deadline).await {
             Ok(response) => response,
-            Err(https::Error::Timeout) => return (Outcome::PathTimeout, Err(NetworkError::Timeout)),
-            Err(error) => {
-                return (Outcome::GuardUnreachable, Err(NetworkError::GuardUnreachable(error.to_string())));
+            Err(LinkError::Timeout) => return (Outcome::PathTimeout, Err(NetworkError::Timeout)),
+            Err(LinkError::Unreachable(why)) => {
+                return (Outcome::GuardUnreachable, Err(NetworkError::GuardUnreachable(why)));
             }
         };
         let outcome = Outcome::from_http(response.status, &response.body);
@@ -402,7 +485,17 @@ pub(crate) fn shuffle<T>(items: &mut [T]) {
 }
 
 fn cached_directory(file: &NetworkFile, store: &ClientStore) -> Option<Directory> {
-    let bytes = store.meta(Meta::Directory).ok().flatten()?;
-    let signed = SignedDirectory::from_json(&bytes).ok()?;
-    signed.verify(&file.registry_key?, &file.network_id, 0).ok()
+    node_list::kept(file, &store.meta(Meta::Directory).ok().flatten()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_network_s_file_can_be_read() {
+        let file = shipped("session").unwrap();
+        assert_eq!((file.network_id.as_str(), file.registry_key, file.seeds.len()), ("session", None, 8));
+        assert!(shipped("other").is_none());
+    }
 }

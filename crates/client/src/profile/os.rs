@@ -106,10 +106,8 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
 }
 
 fn short_socket_dir(dir: &Path) -> PathBuf {
-    let temporary = std::env::temp_dir();
-    // A temporary directory may itself have a long path; /tmp never has.
-    let base = if temporary.as_os_str().len() <= 40 { temporary } else { PathBuf::from("/tmp") };
-    base.join(format!("conclave-{}", owner(dir).unwrap_or_default()))
+    // Not TMPDIR, which may differ between two programs that have to find each other.
+    Path::new("/tmp").join(format!("conclave-{}", owner(dir).unwrap_or_default()))
 }
 
 /// Lets nobody but the owner use a socket.

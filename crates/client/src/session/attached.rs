@@ -130,7 +130,13 @@ impl Attached {
             }
             return;
         }
-        let Some(id) = message.get("id").and_then(Value::as_u64) else { return };
+        let Some(id) = message.get("id").and_then(Value::as_u64) else {
+            // Said of no request: the owner turned us away, and says why.
+            if let Some(error) = message.get("error").and_then(|error| error.get("message")?.as_str()) {
+                tracing::warn!(error, "the owner of the profile");
+            }
+            return;
+        };
         let Some(answer) = self.lock().answers.remove(&id) else { return };
         let result = match message.get_mut("error") {
             Some(error) => Err(relayed(error)),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
 use super::call::{self, Call};
 use crate::client::Client;
@@ -27,6 +27,8 @@ pub(super) const MAX_ANSWER: usize = 64 * 1024 * 1024;
 const MAX_CONNECTIONS: usize = 64;
 /// Calls of one program that are worked on at once.
 const MAX_CALLS: usize = 32;
+/// How long a program that asks nothing more (it has closed its half) is given the answers it is owed.
+const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_secs(60);
 /// Answers and events waiting for one program that does not read.
 const ANSWER_QUEUE: usize = 1_024;
 
@@ -73,7 +75,10 @@ async fn accept(listener: UnixListener, path: PathBuf, client: Client) {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    turn_away(&stream);
+                    continue;
+                };
                 if !is_owner_of(&stream, &path) {
                     tracing::warn!("a program of another user was turned away from the profile's socket");
                     continue;
@@ -87,6 +92,13 @@ async fn accept(listener: UnixListener, path: PathBuf, client: Client) {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
+}
+
+/// Tells a program for which there is no place. One line fits into any socket's buffer; one that does not is not waited for.
+fn turn_away(stream: &UnixStream) {
+    let problem = format!("{MAX_CONNECTIONS} programs use the profile already; try again later");
+    let line = format!("{}\n", failure(&Value::Null, -32000, &problem, Value::Null));
+    let _ = stream.try_write(line.as_bytes());
 }
 
 async fn serve(stream: UnixStream, client: Client) {
@@ -105,6 +117,8 @@ async fn serve(stream: UnixStream, client: Client) {
         let running = Arc::new(Semaphore::new(MAX_CALLS));
         let subscribed = Arc::new(AtomicBool::new(false));
         let mut calls = tokio::task::JoinSet::new();
+        // Events end with the reading; answers that are still owed do not.
+        let (reading_on, read_on) = watch::channel(());
         loop {
             let line = match read_line(&mut lines, MAX_REQUEST).await {
                 Ok(Some(line)) => line,
@@ -118,14 +132,19 @@ async fn serve(stream: UnixStream, client: Client) {
             // Those that are done would otherwise pile up for as long as the program is attached.
             while calls.try_join_next().is_some() {}
             let (client, answers, subscribed) = (client.clone(), answers.clone(), Arc::clone(&subscribed));
+            let read_on = read_on.clone();
             calls.spawn(async move {
                 let events = answer_line(&client, &line, &answers, &subscribed).await;
                 drop(permit);
                 if let Some(events) = events {
-                    forward_events(events, &answers).await;
+                    forward_events(events, &answers, read_on).await;
                 }
             });
         }
+        drop(reading_on);
+        drop(answers);
+        let owed = async { while calls.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_ANSWERS, owed).await;
     };
     tokio::join!(writing, reading);
 }
@@ -163,7 +182,11 @@ async fn answer_line(
     events
 }
 
-async fn forward_events(mut events: broadcast::Receiver<Event>, answers: &mpsc::Sender<Value>) {
+async fn forward_events(
+    mut events: broadcast::Receiver<Event>,
+    answers: &mpsc::Sender<Value>,
+    mut read_on: watch::Receiver<()>,
+) {
     loop {
         let event: Event = tokio::select! {
             event = events.recv() => match event {
@@ -172,6 +195,7 @@ async fn forward_events(mut events: broadcast::Receiver<Event>, answers: &mpsc::
                 Err(broadcast::error::RecvError::Closed) => return,
             },
             () = answers.closed() => return,
+            _ = read_on.changed() => return,
         };
         let params = serde_json::to_value(&event).unwrap_or_default();
         if answers.send(json!({"jsonrpc": "2.0", "method": "event", "params": params})).await.is_err() {

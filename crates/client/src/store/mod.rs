@@ -38,8 +38,8 @@ pub use key::DatabaseKey;
 pub use meta::{MAX_META_BYTES, Meta};
 use migrations::SchemaVersion;
 pub use rows::{
-    ChatRow, Contact, Copy, DueCopy, MessageRow, OutgoingMessage, Received, ReceivedBatch, ReceivedContent,
-    ReceivedItem, ReceivedMessage, StoredAccount,
+    ChatRow, Contact, Copy, DueCopy, MessageRow, Others, OutgoingMessage, Received, ReceivedBatch,
+    ReceivedContent, ReceivedItem, ReceivedMessage, StoredAccount,
 };
 
 /// The most rows one call returns, however many it asks for: a page is held in memory at once.
@@ -167,7 +167,7 @@ impl ClientStore {
     /// ```no_run
     /// # use conclave_client::store::{ClientStore, StoreError};
     /// # async fn example(store: ClientStore, now: conclave_proto::Timestamp) -> Result<(), StoreError> {
-    /// let due = store.run(move |store| store.due(now, 16)).await?;
+    /// let due = store.run(move |store| store.due(now, 16, 4)).await?;
     /// # Ok(())
     /// # }
     /// ```

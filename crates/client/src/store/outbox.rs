@@ -12,10 +12,18 @@ use super::error::Failure;
 use super::meta::{next_sent_timestamp, own_id};
 use super::rows::state_code;
 use super::{
-    ClientStore, Copy, DueCopy, MessageRow, OutgoingMessage, StoreError, contacts, incoming, millis, page,
-    timestamp,
+    ClientStore, Copy, DueCopy, MessageRow, Others, OutgoingMessage, StoreError, contacts, incoming, millis,
+    page, timestamp,
 };
 use crate::types::{MessageId, MessageState};
+
+/// Due copies from which those to be sent are chosen. If so many wait for one recipient they come first until an attempt
+/// fails; then all of them wait.
+const LOOKED_AT: usize = 512;
+
+/// Copies that go to the same swarm as the copy ?2 of message row ?1: to the same chat, or all to oneself.
+const SAME_SWARM: &str = "copy = ?2 AND (?2 = 1 OR message IN
+    (SELECT row FROM message WHERE chat = (SELECT chat FROM message WHERE row = ?1)))";
 
 /// The longest text kept as the reason of a failed attempt; it quotes what others say.
 const MAX_REASON_CHARS: usize = 300;
@@ -62,16 +70,16 @@ impl ClientStore {
         })
     }
 
-    /// The copies to be sent at `now`, those waiting longest first; at most `limit` or
-    /// [`super::MAX_PAGE`].
+    /// The copies to be sent at `now`, recipients' before those for other devices, of each those waiting longest first; at
+    /// most `limit` or [`super::MAX_PAGE`], and at most `of_one_chat` for the same chat.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueCopy>, StoreError> {
+    pub fn due(&self, now: Timestamp, limit: usize, of_one_chat: usize) -> Result<Vec<DueCopy>, StoreError> {
         self.read("read the outbox", |connection| {
             let Some(own) = own_id_if_any(connection)? else { return Ok(Vec::new()) };
             let mut statement = connection.prepare_cached(&due_sql())?;
-            let due = statement.query_map((millis(now), page(limit)), |row| {
+            let due = statement.query_map((millis(now), page(limit), page(of_one_chat)), |row| {
                 Ok(DueCopy {
                     message: message_row(row, &own)?,
                     copy: if row.get::<_, i64>("copy")? == 0 { Copy::Recipient } else { Copy::OwnSync },
@@ -82,14 +90,17 @@ impl ClientStore {
         })
     }
 
-    /// When the next copy is due; `None` if the outbox is empty.
+    /// When the next copy becomes due after `now`; `None` if there is none that is not due already.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.read("read the outbox", |connection| {
-            let next: Option<i64> =
-                connection.query_row("SELECT min(next_try) FROM outbox", [], |row| row.get(0))?;
+            let next: Option<i64> = connection.query_row(
+                "SELECT min(next_try) FROM outbox WHERE next_try > ?1",
+                [millis(now)],
+                |row| row.get(0),
+            )?;
             Ok(next.map(timestamp))
         })
     }
@@ -105,7 +116,8 @@ impl ClientStore {
     }
 
     /// Notes an attempt that did not end the waiting: why, and when to try again. The message's
-    /// state stays what it is. Does nothing if the copy is no longer waiting.
+    /// state stays what it is. Does nothing if the copy is no longer waiting. With [`Others::WaitToo`] what waits for the
+    /// same swarm is not tried before that time either.
     ///
     /// # Errors
     /// [`StoreError::UnknownMessage`].
@@ -115,6 +127,7 @@ impl ClientStore {
         copy: Copy,
         reason: &str,
         next_try: Timestamp,
+        others: Others,
     ) -> Result<(), StoreError> {
         self.write("note an attempt", |tx| {
             let row = row_of(tx, id)?;
@@ -126,6 +139,38 @@ impl ClientStore {
             if waiting > 0 && copy == Copy::Recipient {
                 set_reason(tx, row, Some(reason))?;
             }
+            if waiting > 0 && others == Others::WaitToo {
+                tx.prepare_cached(&format!("UPDATE outbox SET next_try = ?3 WHERE next_try < ?3 AND {SAME_SWARM}"))?
+                    .execute((row, copy.code(), millis(next_try)))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes what waits for the same swarm as this copy due at `now`: it answers again.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`].
+    pub fn hurry(&self, id: &MessageId, copy: Copy, now: Timestamp) -> Result<(), StoreError> {
+        self.write("hurry the outbox", |tx| {
+            let row = row_of(tx, id)?;
+            tx.prepare_cached(&format!(
+                "UPDATE outbox SET next_try = ?3 WHERE next_try > ?3 AND {SAME_SWARM}"
+            ))?
+            .execute((row, copy.code(), millis(now)))?;
+            Ok(())
+        })
+    }
+
+    /// Keeps a message from being tried before `until`, while its sender thinks about taking it back.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`].
+    pub fn hold(&self, id: &MessageId, until: Timestamp) -> Result<(), StoreError> {
+        self.write("hold a message", |tx| {
+            let row = row_of(tx, id)?;
+            tx.prepare_cached("UPDATE outbox SET next_try = ?2 WHERE message = ?1")?
+                .execute((row, millis(until)))?;
             Ok(())
         })
     }
@@ -245,12 +290,25 @@ impl ClientStore {
     }
 }
 
-pub(super) fn due_sql() -> String {
+/// The due copies that have waited longest.
+pub(super) fn oldest_due_sql() -> String {
+    format!("SELECT * FROM outbox WHERE next_try <= ?1 ORDER BY next_try, message, copy LIMIT {LOOKED_AT}")
+}
+
+fn due_sql() -> String {
+    let oldest = oldest_due_sql();
     format!(
         "SELECT {MESSAGE_COLUMNS}, outbox.copy AS copy, outbox.attempts AS attempts
-         FROM outbox JOIN message ON message.row = outbox.message
+         FROM (
+             SELECT outbox.*, row_number() OVER (
+                 PARTITION BY outbox.copy, message.chat ORDER BY outbox.next_try, outbox.message
+             ) AS place
+             FROM ({oldest}) AS outbox JOIN message ON message.row = outbox.message
+         ) AS outbox
+         JOIN message ON message.row = outbox.message
          LEFT JOIN contact ON contact.id = message.author
-         WHERE outbox.next_try <= ?1 ORDER BY outbox.next_try, outbox.message, outbox.copy LIMIT ?2"
+         WHERE outbox.place <= ?3
+         ORDER BY outbox.copy, outbox.next_try, outbox.message LIMIT ?2"
     )
 }
 

@@ -102,6 +102,15 @@ impl Copy {
     }
 }
 
+/// What a failed attempt says about the other copies for the same swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing: the message was at fault.
+    Alone,
+    /// The swarm does not answer: they need not be tried sooner.
+    WaitToo,
+}
+
 /// A copy that is to be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueCopy {

@@ -103,7 +103,7 @@ fn a_timestamp_another_device_has_used_is_not_used_again() {
 fn a_message_waits_in_two_copies_until_majorities_signed() {
     let store = store();
     let sent = send(&store, 2, "hi", NOW);
-    let copies: Vec<Copy> = store.due(NOW, 10).unwrap().into_iter().map(|due| due.copy).collect();
+    let copies: Vec<Copy> = store.due(NOW, 10, 10).unwrap().into_iter().map(|due| due.copy).collect();
     assert_eq!(copies, [Copy::Recipient, Copy::OwnSync]);
     assert_eq!(sent.state, Some(MessageState::Queued));
 
@@ -116,7 +116,7 @@ fn a_message_waits_in_two_copies_until_majorities_signed() {
     assert_eq!(store.queued_count().unwrap(), 0);
 
     store.mark_stored(&sent.id, Copy::OwnSync, 5, 5, "h3", EXPIRY).unwrap();
-    assert_eq!(store.next_due().unwrap(), None);
+    assert_eq!(store.next_due(Timestamp(0)).unwrap(), None);
     assert_eq!(store.message(&sent.id).unwrap().unwrap().own_hash.as_deref(), Some("h3"));
 }
 
@@ -135,7 +135,7 @@ fn no_state_goes_backwards() {
     store.mark_stored(&id, Copy::Recipient, 4, 5, "h", EXPIRY).unwrap();
     assert_eq!(store.mark_stored(&id, Copy::Recipient, 1, 5, "h", EXPIRY).unwrap(), None);
     assert_eq!(store.mark_stored(&id, Copy::Recipient, 0, 5, "h", EXPIRY).unwrap(), None);
-    store.record_attempt(&id, Copy::Recipient, "late", LATER).unwrap();
+    store.record_attempt(&id, Copy::Recipient, "late", LATER, Others::Alone).unwrap();
     let row = store.mark_failed(&id, Copy::Recipient, "late").unwrap();
     assert_eq!((row.state, row.signed, row.reason), (Some(MessageState::Stored), Some(4), None));
     assert!(store.mark_receipt(&id, MessageState::Read).unwrap().is_some());
@@ -157,7 +157,7 @@ fn a_failure_for_good_ends_both_copies_and_keeps_its_reason() {
     let id = send(&store, 2, "hi", NOW).id;
     let row = store.mark_failed(&id, Copy::Recipient, "too large").unwrap();
     assert_eq!((row.state, row.reason.as_deref()), (Some(MessageState::Failed), Some("too large")));
-    assert_eq!(store.next_due().unwrap(), None);
+    assert_eq!(store.next_due(Timestamp(0)).unwrap(), None);
 }
 
 #[test]
@@ -174,22 +174,48 @@ fn a_message_some_members_signed_for_never_becomes_failed() {
 fn an_attempt_waits_for_its_next_try() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
-    store.record_attempt(&id, Copy::Recipient, "no path", LATER).unwrap();
-    let due = store.due(NOW, 10).unwrap();
+    store.record_attempt(&id, Copy::Recipient, "no path", LATER, Others::Alone).unwrap();
+    let due = store.due(NOW, 10, 10).unwrap();
     assert_eq!(due.len(), 1, "only the sync copy is due");
-    let due = store.due(LATER, 10).unwrap();
+    let due = store.due(LATER, 10, 10).unwrap();
     let tried = due.iter().find(|due| due.copy == Copy::Recipient).unwrap();
     assert_eq!((tried.attempts, tried.message.reason.as_deref()), (1, Some("no path")));
-    store.record_attempt(&id, Copy::Recipient, "no path", EXPIRY).unwrap();
+    store.record_attempt(&id, Copy::Recipient, "no path", EXPIRY, Others::Alone).unwrap();
     store.retry_all(LATER).unwrap();
-    assert_eq!(store.due(LATER, 10).unwrap().len(), 2);
+    assert_eq!(store.due(LATER, 10, 10).unwrap().len(), 2);
+}
+
+#[test]
+fn a_swarm_that_does_not_answer_holds_up_nobody_else() {
+    let store = store();
+    let to_the_silent: Vec<MessageId> = (0..40).map(|_| send(&store, 2, "hello?", NOW).id).collect();
+    let other = send(&store, 3, "hi", NOW).id;
+    let due = store.due(LATER, 10, 3).unwrap();
+    let to = |due: &DueCopy, id: &MessageId| due.message.id == *id && due.copy == Copy::Recipient;
+    assert!(due.iter().any(|due| to(due, &other)), "{due:?}");
+    store.record_attempt(&to_the_silent[0], Copy::Recipient, "no answer", EXPIRY, Others::WaitToo).unwrap();
+    let due = store.due(LATER, 100, 100).unwrap();
+    let recipients: Vec<_> = due.iter().filter(|due| due.copy == Copy::Recipient).collect();
+    assert!(recipients.len() == 1 && to(recipients[0], &other), "all others of that chat wait");
+    assert_eq!(due.len(), 42, "copies for one's own swarm do not: {due:?}");
+    store.hurry(&to_the_silent[7], Copy::Recipient, LATER).unwrap();
+    assert_eq!(store.due(LATER, 100, 100).unwrap().len(), 82);
+}
+
+#[test]
+fn copies_for_other_devices_come_after_those_for_people() {
+    let store = store();
+    send(&store, 2, "first", NOW);
+    send(&store, 3, "second", NOW);
+    let copies: Vec<Copy> = store.due(LATER, 10, 10).unwrap().into_iter().map(|due| due.copy).collect();
+    assert_eq!(copies, [Copy::Recipient, Copy::Recipient, Copy::OwnSync, Copy::OwnSync]);
 }
 
 #[test]
 fn a_note_to_oneself_is_one_copy_and_one_message() {
     let store = store();
     let note = send(&store, 1, "buy milk", NOW);
-    assert_eq!(store.due(NOW, 10).unwrap().len(), 1);
+    assert_eq!(store.due(NOW, 10, 10).unwrap().len(), 1);
     assert!(!note.request);
     store.mark_stored(&note.id, Copy::Recipient, 5, 5, "h", EXPIRY).unwrap();
     assert!(receive(&store, vec![sync_copy("h", 1, "buy milk", note.sent_at)]).shown.is_empty());
@@ -316,7 +342,9 @@ fn no_page_is_found_by_looking_at_everything() {
         let lines = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3)).unwrap();
         lines.collect::<Result<Vec<String>, _>>().unwrap().join("; ")
     };
-    for sql in [chats::history_sql(), chats::unprinted_sql(), outbox::due_sql()] {
+    // The rest of the outbox's query sorts what this finds, a bounded number.
+    let due = outbox::oldest_due_sql();
+    for sql in [chats::history_sql(), chats::unprinted_sql(), due] {
         let plan = plan(&sql);
         assert!(!plan.contains("TEMP B-TREE"), "sorted as stored: {plan}");
         let scans =
@@ -374,7 +402,7 @@ fn deleting_a_waiting_message_stops_its_sending() {
     let store = store();
     let id = send(&store, 2, "wait", NOW).id;
     store.delete_message(&id, NOW).unwrap();
-    assert_eq!(store.next_due().unwrap(), None);
+    assert_eq!(store.next_due(Timestamp(0)).unwrap(), None);
     let late = store.mark_stored(&id, Copy::Recipient, 5, 5, "h", EXPIRY);
     assert!(matches!(late, Err(StoreError::UnknownMessage(_))));
 }

@@ -4,9 +4,10 @@ use conclave_crypto::AccountId;
 
 use super::fields::{Field, Fields, missing, shown, wrong};
 use super::{
-    Auth, Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll, ExpireMode, GetExpiries, IfElse,
-    Lifetime, MAX_BATCH, MAX_REVOKE, MAX_STORE_DATA, OXEND_ENDPOINTS, OxendRequest, Request, Retrieve,
-    Revocation, RevokedSubaccounts, RpcError, Store, SubaccountAuth, SubaccountToken, TimedAuth,
+    Auth, CONCLAVE_DIRECTORY, Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll, ExpireMode,
+    GetExpiries, IfElse, Lifetime, MAX_BATCH, MAX_REVOKE, MAX_STORE_DATA, OXEND_ENDPOINTS, OxendRequest,
+    Request, Retrieve, Revocation, RevokedSubaccounts, RpcError, Store, SubaccountAuth, SubaccountToken,
+    TimedAuth,
 };
 use crate::{MessageHash, Timestamp, bt};
 
@@ -103,6 +104,7 @@ fn request(method: &str, fields: Fields<'_>) -> Result<Request, RpcError> {
         "info" => Request::Info,
         "oxend_request" => Request::OxendRequest(oxend_request(fields)?),
         "active_nodes_bin" => Request::ActiveNodesBin,
+        CONCLAVE_DIRECTORY => Request::ConclaveDirectory,
         "batch" => Request::Batch(batch(fields)?),
         "sequence" => Request::Sequence(batch(fields)?),
         "ifelse" => Request::IfElse(Box::new(if_else(fields)?)),

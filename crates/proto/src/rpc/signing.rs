@@ -78,6 +78,7 @@ pub fn request(request: &Request) -> Option<Vec<u8>> {
         | Request::Info
         | Request::OxendRequest(_)
         | Request::ActiveNodesBin
+        | Request::ConclaveDirectory
         | Request::Batch(_)
         | Request::Sequence(_)
         | Request::IfElse(_) => return None,

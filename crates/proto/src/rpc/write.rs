@@ -133,7 +133,7 @@ impl Params {
                 self.auth(&r.auth);
             }
             Request::GetSwarm(account) => self.account(account),
-            Request::Info | Request::ActiveNodesBin => {}
+            Request::Info | Request::ActiveNodesBin | Request::ConclaveDirectory => {}
             Request::OxendRequest(r) => {
                 self.set("endpoint", r.endpoint.as_str());
                 self.some("params", r.params.clone().map(Value::Json));

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -13,13 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::exchange::Exchange;
 use super::linger::linger;
 use super::stall::StallGuard;
 use super::{Incoming, Options, Reply};
-use crate::slots::Slots;
+use crate::slots::{Slot, Slots};
 
 /// Room for the headers of one request; the longest real ones have some hundred bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -103,7 +104,7 @@ async fn accept_loop<H, F>(
                 if let Some(slot) = slots.take(peer.ip()) {
                     let (tls, exchange, stopping) = (tls.clone(), Arc::clone(&exchange), stopping.clone());
                     connections.spawn(async move {
-                        serve_stream(stream, peer, tls, exchange, stopping).await;
+                        serve_stream(stream, peer, tls, exchange, stopping, &slot).await;
                         drop(slot);
                     });
                 } else {
@@ -120,12 +121,62 @@ async fn accept_loop<H, F>(
     while connections.join_next().await.is_some() {}
 }
 
+/// What a connection has been doing.
+#[derive(Debug)]
+struct Activity(Mutex<Doing>);
+
+#[derive(Debug)]
+struct Doing {
+    has_asked: bool,
+    running: usize,
+    since: Instant,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self(Mutex::new(Doing { has_asked: false, running: 0, since: Instant::now() }))
+    }
+}
+
+impl Activity {
+    /// A request begins; it is over when what is returned is dropped.
+    fn begin(self: &Arc<Self>) -> Running {
+        let mut doing = self.lock();
+        (doing.has_asked, doing.running) = (true, doing.running + 1);
+        Running(Arc::clone(self))
+    }
+
+    fn has_asked(&self) -> bool {
+        self.lock().has_asked
+    }
+
+    /// How long nothing has been asked; `None` while something is.
+    fn idle_for(&self) -> Option<Duration> {
+        let doing = self.lock();
+        (doing.running == 0).then(|| doing.since.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Doing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Running(Arc<Activity>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut doing = self.0.lock();
+        (doing.running, doing.since) = (doing.running.saturating_sub(1), Instant::now());
+    }
+}
+
 async fn serve_stream<H, F>(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
     exchange: Arc<Exchange<H>>,
     mut stopping: watch::Receiver<bool>,
+    slot: &Slot,
 ) where
     H: Fn(Incoming) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -133,7 +184,7 @@ async fn serve_stream<H, F>(
     // Replies are written whole; waiting for more to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return serve_connection(stream, peer, exchange, stopping).await;
+        return serve_connection(stream, peer, exchange, stopping, slot).await;
     };
     let handshake = tokio::time::timeout(exchange.options.handshake_timeout, tls.accept(stream));
     let shaken = tokio::select! {
@@ -141,7 +192,7 @@ async fn serve_stream<H, F>(
         _ = stopping.wait_for(|stop| *stop) => return,
     };
     match shaken {
-        Ok(Ok(stream)) => serve_connection(stream, peer, exchange, stopping).await,
+        Ok(Ok(stream)) => serve_connection(stream, peer, exchange, stopping, slot).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
@@ -152,16 +203,24 @@ async fn serve_connection<S, H, F>(
     peer: SocketAddr,
     exchange: Arc<Exchange<H>>,
     mut stopping: watch::Receiver<bool>,
+    slot: &Slot,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Incoming) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
     let (head_timeout, stall) = (exchange.options.head_timeout, exchange.options.write_stall_timeout);
+    let (first, idle) = (exchange.options.first_request_timeout, exchange.options.idle_when_crowded);
+    let activity = Arc::new(Activity::default());
+    let of_service = Arc::clone(&activity);
     let service = service_fn(move |request| {
-        let exchange = Arc::clone(&exchange);
+        let (exchange, running) = (Arc::clone(&exchange), of_service.begin());
         // Boxed, since the connection is polled without being pinned, below.
-        Box::pin(async move { exchange.answer(peer, request).await })
+        Box::pin(async move {
+            let answer = exchange.answer(peer, request).await;
+            drop(running);
+            answer
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -169,9 +228,20 @@ async fn serve_connection<S, H, F>(
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(StallGuard::new(stream, stall)), service);
     let mut told = false;
+    let mut look = tokio::time::interval_at(Instant::now() + first.min(idle), first.min(idle));
     let result = loop {
         tokio::select! {
             result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break result,
+            _ = look.tick(), if !told => {
+                let idle_for = activity.idle_for().unwrap_or_default();
+                if !activity.has_asked() && idle_for >= first {
+                    break Ok(());
+                }
+                if slot.is_crowded() && idle_for >= idle {
+                    told = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
             _ = stopping.wait_for(|stop| *stop), if !told => {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();

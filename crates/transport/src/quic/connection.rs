@@ -147,8 +147,9 @@ impl Connection {
         WeakConnection(Arc::downgrade(&self.inner))
     }
 
-    /// How much has been heard from the peer so far, acknowledgements included.
-    fn heard(&self) -> u64 {
+    /// How many datagrams have come from the peer so far, acknowledgements included. If it does not grow after a request,
+    /// nobody is there.
+    pub fn heard(&self) -> u64 {
         self.inner.connection.stats().udp_rx.datagrams
     }
 
