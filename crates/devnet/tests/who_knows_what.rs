@@ -1,7 +1,7 @@
 //! What each node really learns from one message, found out by looking at everything nodes receive and decrypt.
 //!
 //! The path of the message is followed backwards: the member that found the store request inside the last layer; the hop
-//! that had peeled that layer; and so on to the hop that got it over HTTPS. On that chain the promises of
+//! that had peeled that layer; and so on to the hop that got it from the client. On that chain the promises of
 //! `docs/threat-model.md` are checked. Controls show that the check sees what is there to be seen, and that it
 //! fails for a client with a one-hop path.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
@@ -37,6 +37,15 @@ impl Seen {
             Self::Request { body, .. } => body.clone(),
         }
     }
+
+    /// Whether it is something a client asks of a node directly: to pass a layer on, or for the first node list.
+    fn is_as_guard_or_seed(&self) -> bool {
+        match self {
+            Self::Https { path, .. } => ["/onion_req/v2", "/json_rpc"].contains(&path.as_str()),
+            Self::Quic { endpoint, .. } => ["onion_req", "conclave_directory"].contains(&endpoint.as_str()),
+            _ => true,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -70,6 +79,18 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 /// Whether bytes name an account: as hex, or its key raw.
 fn names(bytes: &[u8], account: &AccountId) -> bool {
     contains(bytes, account.to_hex().as_bytes()) || contains(bytes, account.key_bytes())
+}
+
+/// The address of the client that sent this: over HTTPS, or over QUIC with a key that is no node's.
+fn from_client(network: &InProcess, item: &Seen) -> Option<SocketAddr> {
+    match item {
+        Seen::Https { peer, .. } => Some(*peer),
+        Seen::Quic { peer, key, .. } => {
+            let is_node = network.nodes.iter().any(|node| node.view().own().ed25519 == *key);
+            (!is_node).then_some(*peer)
+        }
+        _ => None,
+    }
 }
 
 /// The nodes a message went through, first to last, as indices.
@@ -112,11 +133,8 @@ fn chain(network: &InProcess, logs: &[Arc<Log>], recipient: &AccountId) -> Chain
     }
     let client = seen[hops[0]]
         .iter()
-        .find_map(|item| match item {
-            Seen::Https { peer, body, .. } if contains(body, &sealed) => Some(*peer),
-            _ => None,
-        })
-        .expect("the first hop got the outermost layer over HTTPS");
+        .find_map(|item| from_client(network, item).filter(|_| contains(&item.bytes(), &sealed)))
+        .expect("the first hop got the outermost layer from a client");
     Chain { hops, client, outermost: sealed }
 }
 
@@ -139,47 +157,22 @@ fn promises(
         return Err("the guard knows which node the message is for, and so its swarm".into());
     }
     // All that any node ever got from a client, or peeled of it, names nobody.
-    let clients: Vec<SocketAddr> = seen
-        .iter()
-        .flatten()
-        .filter_map(|item| match item {
-            Seen::Https { peer, .. } => Some(*peer),
-            _ => None,
-        })
-        .collect();
+    let clients: Vec<SocketAddr> =
+        seen.iter().flatten().filter_map(|item| from_client(network, item)).collect();
     for (node, item) in
         seen.iter().enumerate().flat_map(|(node, items)| items.iter().map(move |item| (node, item)))
     {
-        match item {
-            Seen::Https { .. } | Seen::Layer { .. } => {
-                if people.iter().any(|person| names(&item.bytes(), person)) {
-                    return Err(format!("node {node} got an account together with a client's address"));
-                }
-            }
-            Seen::Quic { peer, .. } => {
-                if clients.contains(peer) {
-                    return Err(format!("node {node} was spoken to by a client other than as its guard"));
-                }
-            }
-            Seen::Request { .. } => {}
+        let is_near_a_client = from_client(network, item).is_some() || matches!(item, Seen::Layer { .. });
+        if is_near_a_client && people.iter().any(|person| names(&item.bytes(), person)) {
+            return Err(format!("node {node} got an account together with a client's address"));
+        }
+        if from_client(network, item).is_some() && !item.is_as_guard_or_seed() {
+            return Err(format!("node {node} was spoken to by a client other than as its guard"));
         }
         // Nor did one node tell another.
         for client in &clients {
             if contains(&item.bytes(), client.to_string().as_bytes()) {
                 return Err(format!("node {node} was told a client's address"));
-            }
-        }
-    }
-    // Who keeps the message did not get it from the client.
-    let is_client =
-        |from: &Ed25519Public| network.nodes.iter().all(|node| node.view().own().ed25519 != *from);
-    for (node, items) in seen.iter().enumerate() {
-        for item in items {
-            if let Seen::Quic { key, body, .. } = item
-                && is_client(key)
-                && people.iter().any(|person| names(body, person))
-            {
-                return Err(format!("node {node} got an account from somebody who is no node"));
             }
         }
     }
@@ -218,7 +211,7 @@ async fn the_guard_never_has_the_account_and_the_swarm_never_has_the_address() {
 
     // Controls: what is there to be seen is seen.
     let guard = logs[chain.hops[0]].0.lock().unwrap().clone();
-    assert!(guard.iter().any(|item| matches!(item, Seen::Https { peer, .. } if *peer == chain.client)));
+    assert!(guard.iter().any(|item| from_client(&network, item) == Some(chain.client)));
     let last = *chain.hops.last().unwrap();
     let member = logs[last].0.lock().unwrap().clone();
     assert!(member.iter().any(|item| matches!(item, Seen::Request { body, .. } if names(body, &people[1]))));

@@ -42,6 +42,8 @@ pub use guards::{Guard, GuardState};
 
 /// The longest path: with the destination a request may take 15 hops (storage-and-onion 6.8).
 pub const MAX_HOPS: usize = 14;
+/// How long what an earlier run found out about a node counts.
+const REMEMBERED_LIFE: Duration = Duration::from_secs(10 * 60);
 /// Extra paths kept for destinations that are on every regular one.
 const MAX_DETOURS: usize = 4;
 
@@ -166,6 +168,9 @@ impl std::fmt::Debug for Path {
 pub enum PathEvent<'a> {
     /// There is a new node list. It alone says who is in the network.
     ListChanged(&'a [SnodeRecord]),
+    /// Nodes that an earlier run found to be bad moments ago, as [`PathManager::avoided`] told it. They are the last choice
+    /// for ten minutes, unless they prove better.
+    Remembered(&'a [Ed25519Public]),
     /// A request that took this path came back, or did not.
     Ended {
         /// As given by [`PathManager::path_for`].
@@ -236,6 +241,13 @@ impl PathManager {
     pub fn handle(&mut self, now: Timestamp, event: PathEvent<'_>) {
         match event {
             PathEvent::ListChanged(nodes) => self.list_changed(nodes, now),
+            PathEvent::Remembered(nodes) => {
+                let life = self.config.strike_life;
+                let almost_over = now.minus(life.saturating_sub(REMEMBERED_LIFE));
+                for node in nodes.iter().filter(|node| self.nodes.contains_key(node)) {
+                    self.health.strike_out(*node, self.config.max_strikes, almost_over);
+                }
+            }
             PathEvent::Ended { path, target, outcome } => self.ended(path, target, outcome, now),
         }
     }
@@ -273,6 +285,11 @@ impl PathManager {
     /// if there is no other.
     pub fn is_avoided(&self, node: &Ed25519Public, now: Timestamp) -> bool {
         self.health_of(node, now) > 0
+    }
+
+    /// All nodes that had better not be asked, to be remembered for the next run.
+    pub fn avoided(&self, now: Timestamp) -> Vec<Ed25519Public> {
+        self.nodes.keys().filter(|node| self.health_of(node, now) > 0).copied().collect()
     }
 
     /// The guards, to be kept on disk.

@@ -21,8 +21,6 @@ use tokio::time::Instant;
 
 /// How long a request waits for a new connection before it goes over HTTPS.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// A guard that does not even acknowledge a request for so long is gone; HTTPS finds out for sure.
-const SILENCE: Duration = Duration::from_millis(1_500);
 /// How long QUIC is left alone towards a guard where it did not work.
 const HTTPS_ONLY: Duration = Duration::from_secs(10 * 60);
 /// Guards that are remembered. Two are in use; the rest are of the past.
@@ -138,25 +136,15 @@ impl Links {
         deadline: Deadline,
     ) -> Option<Result<Response, LinkError>> {
         let lane = Lane::Onion(body.last().copied().unwrap_or_default() % 4);
-        let heard = connection.heard();
-        let asked = connection.request(lane, "onion_req", body, deadline);
-        tokio::pin!(asked);
-        let answer = match tokio::time::timeout(SILENCE, &mut asked).await {
-            Ok(answer) => answer,
-            Err(_) if connection.heard() == heard => {
-                self.forget(guard, connection);
-                return None;
-            }
-            Err(_) => asked.await,
-        };
-        match answer {
+        match connection.request(lane, "onion_req", body, deadline).await {
             Ok(body) => Some(Ok(Response { status: 200, body })),
             Err(RequestError::Remote(body)) => {
                 let (status, text) = read_error_frame(&body).unwrap_or((500, &body));
                 Some(Ok(Response { status, body: body.slice_ref(text) }))
             }
             Err(RequestError::Timeout) => Some(Err(LinkError::Timeout)),
-            // It may have been done: asking again with the same bytes changes nothing.
+            // It may have been done: asking again with the same bytes changes nothing. HTTPS finds out whether the guard is
+            // there at all.
             Err(_) => {
                 self.forget(guard, connection);
                 None

@@ -40,6 +40,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TRIES: u32 = 4;
 /// A path that says nothing for so long gets another one beside it.
 const NEXT_PATH: Duration = Duration::from_secs(2);
+/// How long what an earlier run found out about nodes is of interest.
+const REMEMBERED_FOR: Duration = Duration::from_secs(10 * 60);
 /// How often a path is drawn to get another than the one under way.
 const DRAWS: usize = 8;
 /// Nodes asked for the time: three have to agree that the clock is far off (client-messages 5.6), and some may be down.
@@ -78,6 +80,8 @@ struct Inner {
     /// When the list was last got or tried to get, by the machine's clock. Held while trying.
     listed_at: tokio::sync::Mutex<Option<Timestamp>>,
     contact: Mutex<Contact>,
+    /// As last kept in the store.
+    avoided: Mutex<Vec<Ed25519Public>>,
 }
 
 /// Which path an attempt takes, and which it had better not take: the one of the attempt before it.
@@ -128,7 +132,10 @@ impl Network {
             .map_or_else(Offset::default, Offset::remembering);
         let directory = cached_directory(&file, &store).map(Arc::new);
         if let Some(directory) = &directory {
-            paths.handle(offset.apply(clock.now()), PathEvent::ListChanged(directory.nodes()));
+            let now = offset.apply(clock.now());
+            paths.handle(now, PathEvent::ListChanged(directory.nodes()));
+            // So that each of many short runs does not wait anew for the same dead nodes.
+            paths.handle(now, PathEvent::Remembered(&remembered_nodes(&store, now)));
         }
         let https = Https::new();
         let inner = Inner {
@@ -143,6 +150,7 @@ impl Network {
             directory: RwLock::new(directory),
             listed_at: tokio::sync::Mutex::default(),
             contact: Mutex::default(),
+            avoided: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -370,6 +378,9 @@ impl Network {
         let (outcome, result) = self.over(&path, node, request).await;
         self.paths().handle(self.now(), PathEvent::Ended { path: &path, target, outcome: &outcome });
         self.keep_guards();
+        if result.is_err() {
+            self.keep_avoided().await;
+        }
         if result.is_ok() {
             let mut contact = self.lock_contact();
             contact.last = Some(self.now());
@@ -447,6 +458,25 @@ impl Network {
         }
     }
 
+    /// Remembers for the next run which nodes failed.
+    async fn keep_avoided(&self) {
+        let now = self.now();
+        let avoided = self.paths().avoided(now);
+        {
+            let mut kept = self.inner.avoided.lock().unwrap_or_else(PoisonError::into_inner);
+            if *kept == avoided {
+                return;
+            }
+            kept.clone_from(&avoided);
+        }
+        let bytes: Vec<u8> =
+            now.0.to_be_bytes().into_iter().chain(avoided.iter().flat_map(|key| *key.as_bytes())).collect();
+        let store = self.inner.store.clone();
+        if let Err(error) = store.run(move |store| store.set_meta(Meta::AvoidedNodes, &bytes)).await {
+            tracing::debug!(%error, "which nodes failed could not be kept");
+        }
+    }
+
     fn note_trouble(&self, error: &NetworkError) {
         self.lock_contact().trouble = Some(error.to_string());
     }
@@ -482,6 +512,16 @@ pub(crate) fn shuffle<T>(items: &mut [T]) {
         let other = usize::try_from(OsRng.next_u64() % bound).unwrap_or(0);
         items.swap(upper, other);
     }
+}
+
+/// The nodes that an earlier run found to be bad, if that was moments ago.
+fn remembered_nodes(store: &ClientStore, now: Timestamp) -> Vec<Ed25519Public> {
+    let Some(bytes) = store.meta(Meta::AvoidedNodes).ok().flatten() else { return Vec::new() };
+    let Some((at, keys)) = bytes.split_first_chunk() else { return Vec::new() };
+    if Timestamp(u64::from_be_bytes(*at)).distance(now) > REMEMBERED_FOR {
+        return Vec::new();
+    }
+    keys.as_chunks().0.iter().filter_map(|key| Ed25519Public::from_bytes(*key).ok()).collect()
 }
 
 fn cached_directory(file: &NetworkFile, store: &ClientStore) -> Option<Directory> {

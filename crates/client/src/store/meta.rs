@@ -20,6 +20,8 @@ pub enum Meta {
     Directory,
     /// Network time minus machine time in milliseconds, signed decimal text.
     ClockOffset,
+    /// Nodes that failed lately: time, then keys, see [`crate::network`].
+    AvoidedNodes,
     /// The account's own settings, as JSON.
     Settings,
 }
@@ -30,6 +32,7 @@ impl Meta {
             Self::NetworkFile => "network_file",
             Self::Directory => "directory",
             Self::ClockOffset => "clock_offset",
+            Self::AvoidedNodes => "avoided_nodes",
             Self::Settings => "settings",
         }
     }

@@ -26,6 +26,13 @@ impl Health {
         strikes.push(now);
     }
 
+    /// Counts so many failures against a node as if they had been at `at`.
+    pub(super) fn strike_out(&mut self, node: Ed25519Public, count: u32, at: Timestamp) {
+        for _ in 0..count {
+            self.strike(node, at);
+        }
+    }
+
     /// Takes one strike back. A node that fails more often than it works still collects them.
     pub(super) fn forgive_one(&mut self, node: &Ed25519Public) {
         if let Some(strikes) = self.strikes.get_mut(node) {

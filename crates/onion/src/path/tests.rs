@@ -95,6 +95,20 @@ fn outcome(kind: u8, about: Ed25519Public) -> Outcome {
     }
 }
 
+#[test]
+fn what_an_earlier_run_found_out_counts_for_a_while() {
+    let nodes = network(12, 1);
+    let dead: Vec<_> = nodes[..4].iter().map(|node| node.ed25519).collect();
+    let mut manager = manager(&nodes, PathConfig::default());
+    manager.handle(T0, PathEvent::Remembered(&dead));
+    assert_eq!(manager.avoided(T0).iter().collect::<BTreeSet<_>>(), dead.iter().collect());
+    for seed in 0..50 {
+        let path = manager.path_for(Target::Server, T0, &mut Seeded(seed)).unwrap();
+        assert!(dead.iter().all(|node| !path.contains(node)), "{path:?}");
+    }
+    assert!(manager.avoided(T0.plus(10 * MINUTE)).is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -9,7 +9,6 @@ use conclave_proto::btstream::{self, Frame};
 use quinn::{ConnectionError, SendStream, VarInt};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::stream::{self, FRAME_OVERHEAD, Frames, Service};
 use super::{Answer, CLOSE_NOT_A_NODE, Handler, Lane, Peer, RequestError};
@@ -19,7 +18,9 @@ use crate::Deadline;
 pub(super) const CLOSE_FINE: u32 = 0;
 /// A peer from which nothing at all was heard for so long after a request is gone: acknowledgements
 /// take a round trip, and a lost packet is repeated several times within it.
-const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE: Duration = Duration::from_millis(1_500);
+/// On slow lines, so many round trips.
+const SILENT_ROUND_TRIPS: u32 = 5;
 
 /// A live connection. Clones are the same one; with the last one it is closed.
 #[derive(Clone)]
@@ -94,8 +95,7 @@ impl Connection {
     /// Asks the peer and waits for its answer. Answers come in any order; a request waits only for
     /// what was written before it on the same lane.
     ///
-    /// A connection on which the peer stays entirely silent for a request's time is closed, so that
-    /// the next one is a fresh one.
+    /// A connection on which the peer does not even acknowledge the request is closed soon, whatever QUIC still hopes.
     ///
     /// # Errors
     /// [`RequestError`]: the peer's own error, or no answer.
@@ -106,17 +106,24 @@ impl Connection {
         body: &[u8],
         deadline: Deadline,
     ) -> Result<Bytes, RequestError> {
-        let (began, heard) = (Instant::now(), self.heard());
-        let answer = deadline.run(self.ask(lane, endpoint, body)).await.unwrap_or(Err(RequestError::Timeout));
-        match answer {
-            Err(RequestError::Timeout) if began.elapsed() >= SILENCE && self.heard() == heard => {
-                // Not even an acknowledgement came: the peer is gone, whatever QUIC still hopes.
-                self.close();
+        let asked = deadline.run(self.ask(lane, endpoint, body));
+        tokio::pin!(asked);
+        let heard = self.heard();
+        let silence = SILENCE.max(self.inner.connection.rtt() * SILENT_ROUND_TRIPS);
+        let answer = match tokio::time::timeout(silence, &mut asked).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                if self.heard() == heard {
+                    // The request ends with that.
+                    self.close();
+                }
+                asked.await
             }
-            Err(RequestError::Closed(_)) if self.was_refused() => return Err(RequestError::Refused),
-            _ => {}
+        };
+        match answer.unwrap_or(Err(RequestError::Timeout)) {
+            Err(RequestError::Closed(_)) if self.was_refused() => Err(RequestError::Refused),
+            answer => answer,
         }
-        answer
     }
 
     /// Stops taking requests, finishes the ones that run, and closes; after `bound` in any case.
@@ -147,9 +154,8 @@ impl Connection {
         WeakConnection(Arc::downgrade(&self.inner))
     }
 
-    /// How many datagrams have come from the peer so far, acknowledgements included. If it does not grow after a request,
-    /// nobody is there.
-    pub fn heard(&self) -> u64 {
+    /// How many datagrams have come from the peer so far, acknowledgements included.
+    fn heard(&self) -> u64 {
         self.inner.connection.stats().udp_rx.datagrams
     }
 

@@ -15,6 +15,8 @@ use crate::Deadline;
 /// How long a peer is left alone after a failed dial; doubled with each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(15);
+/// How long a request waits for a peer that was unreachable the last time; the dial goes on without it.
+const SECOND_CHANCE: Duration = Duration::from_millis(500);
 
 /// Connections of a node to its peers, by key.
 #[derive(Debug, Default)]
@@ -170,6 +172,21 @@ impl Entry {
         if let Some(ready) = self.ready(address) {
             return ready;
         }
+        let failed_before = self.lock().failures > 0;
+        let dialled = self.dial(endpoint, key, address);
+        if failed_before {
+            tokio::time::timeout(SECOND_CHANCE, dialled).await.unwrap_or(Err(DialError::Down))
+        } else {
+            dialled.await
+        }
+    }
+
+    async fn dial(
+        self: Arc<Self>,
+        endpoint: &Endpoint,
+        key: Ed25519Public,
+        address: SocketAddr,
+    ) -> Result<Connection, DialError> {
         let one_at_a_time = Arc::clone(&self.dialling).lock_owned().await;
         // Somebody else may have dialled meanwhile.
         if let Some(ready) = self.ready(address) {
