@@ -77,7 +77,16 @@ async fn members_that_answer_rubbish_are_passed_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_forgets_does_not_hide_a_message() {
-    let network = network(2, Misbehave::Forgets).await;
+    arrives_in_spite_of(Misbehave::Forgets).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_gives_other_data_under_a_hash_does_not_hide_a_message() {
+    arrives_in_spite_of(Misbehave::OtherData).await;
+}
+
+async fn arrives_in_spite_of(how: Misbehave) {
+    let network = network(2, how).await;
     let alice = network.client("alice", ClientOptions::default());
     let bob = network.client("bob", ClientOptions::default());
     send(&alice, &id(&bob), PATIENCE).await;

@@ -101,6 +101,8 @@ pub enum Misbehave {
     WrongKey,
     /// Says that it stored a message, with a proper signature, and keeps nothing.
     Forgets,
+    /// Gives other data under the hashes of what it keeps.
+    OtherData,
 }
 
 /// Everything that can be put in.

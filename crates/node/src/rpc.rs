@@ -247,6 +247,10 @@ async fn read(shared: &Arc<Shared>, retrieve: Retrieve, max_size: u64) -> Answer
     .await
     .unwrap_or_else(|_| Err(StoreError::Failed("the reading thread ended".into())));
     match page {
+        Ok(mut page) if shared.hooks.misbehave == Misbehave::OtherData => {
+            page.messages.iter_mut().for_each(|message| message.data.reverse());
+            RetrieveAnswer { messages: page.messages, more: page.more }.to_answer(shared.stamp())
+        }
         Ok(page) => RetrieveAnswer { messages: page.messages, more: page.more }.to_answer(shared.stamp()),
         Err(error) => {
             tracing::error!(%error, "a mailbox could not be read");

@@ -305,7 +305,7 @@ mod tests {
         let lie = vec![node(1, 1), node(2, 9), node(3, 1), node(9, 1)];
         assert_eq!(agreed(&[all.clone(), lie.clone(), all.clone()]).unwrap().len(), 3);
         assert_eq!(agreed(&[all.clone(), lie.clone()]).unwrap().len(), 2, "the two agree on");
-        assert!(agreed(&[all.clone()]).is_none(), "one alone");
+        assert!(agreed(std::slice::from_ref(&all)).is_none(), "one alone");
         assert!(agreed(&[all, vec![node(7, 1), node(8, 1), node(9, 1)]]).is_none(), "nothing in common");
         assert!(
             agreed(&[lie.clone(), [lie[0]; 4].to_vec()]).is_none(),
