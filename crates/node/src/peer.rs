@@ -37,7 +37,7 @@ const ONION_LANES: u8 = 4;
 /// How this node serves QUIC.
 pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     let (serving, listed, adopting) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
-    let handler: quic::Handler = Arc::new(move |peer, endpoint, body| {
+    let handler: quic::Handler = Arc::new(move |quic::Asked { peer, endpoint, body, .. }| {
         let shared = Arc::clone(&serving);
         Box::pin(async move {
             if shared.is_stopping() && endpoint != PING {
