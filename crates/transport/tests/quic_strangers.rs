@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use conclave_crypto::Ed25519Secret;
 use conclave_transport::Deadline;
 use conclave_transport::quic::{Alpn, Endpoint, Handler, Lane, Options, RequestError};

@@ -305,6 +305,12 @@ pub struct RetrieveAnswer {
 impl RetrieveAnswer {
     /// As an answer.
     pub fn to_answer(&self, stamp: Stamp) -> Answer {
+        let mut result = self.to_dict();
+        stamp.add_to(&mut result);
+        Answer::ok(result)
+    }
+
+    pub(super) fn to_dict(&self) -> Dict {
         let message = |message: &StoredMessage| {
             Value::Dict(Dict::from([
                 ("hash".to_owned(), message.hash.into()),
@@ -313,17 +319,19 @@ impl RetrieveAnswer {
                 ("data".to_owned(), message.data.clone().into()),
             ]))
         };
-        let mut result = Dict::from([
+        Dict::from([
             ("messages".to_owned(), self.messages.iter().map(message).collect::<Vec<_>>().into()),
             ("more".to_owned(), self.more.into()),
-        ]);
-        stamp.add_to(&mut result);
-        Answer::ok(result)
+        ])
     }
 
     /// Reads an answer. `None` if any message in it cannot be read: a cursor must not step over one.
     pub fn from_json(answer: &serde_json::Value) -> Option<Self> {
-        let fields = Fields::Json(answer.as_object()?);
+        Self::from_fields(answer.as_object()?)
+    }
+
+    pub(super) fn from_fields(answer: &serde_json::Map<String, serde_json::Value>) -> Option<Self> {
+        let fields = Fields::Json(answer);
         let message = |field: super::fields::Field<'_>| {
             let fields = field.fields()?;
             Some(StoredMessage {
