@@ -32,6 +32,10 @@ pub struct NodeConfig {
     /// Most bytes of the message database. 10 GiB unless given.
     #[serde(default = "default_max_bytes")]
     pub max_store_bytes: u64,
+    /// The answer to a client that waits for news goes out up to so many milliseconds later, at random, so that whoever
+    /// sees only sizes and times cannot tell to the millisecond when something came. 10 unless given.
+    #[serde(default = "default_wait_jitter_ms")]
+    pub wait_jitter_ms: u64,
 }
 
 /// Why a configuration cannot be used. The operator's to mend.
@@ -68,6 +72,7 @@ impl NodeConfig {
             listen_quic: None,
             seed_http: None,
             max_store_bytes: default_max_bytes(),
+            wait_jitter_ms: default_wait_jitter_ms(),
         }
     }
 
@@ -92,8 +97,16 @@ impl NodeConfig {
 }
 
 /// Every key there is.
-const KEYS: [&str; 7] =
-    ["data_dir", "network", "directory", "listen_https", "listen_quic", "seed_http", "max_store_bytes"];
+const KEYS: [&str; 8] = [
+    "data_dir",
+    "network",
+    "directory",
+    "listen_https",
+    "listen_quic",
+    "seed_http",
+    "max_store_bytes",
+    "wait_jitter_ms",
+];
 /// A key that needs more changes than this is a different word.
 const MISSPELT: usize = 3;
 
@@ -126,6 +139,10 @@ fn distance(one: &str, other: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or_default()
+}
+
+const fn default_wait_jitter_ms() -> u64 {
+    10
 }
 
 fn default_max_bytes() -> u64 {

@@ -8,6 +8,8 @@ mod config;
 mod hooks;
 mod load;
 mod local;
+mod monitor;
+mod news;
 mod node;
 mod onion;
 mod peer;
@@ -15,7 +17,9 @@ pub mod registry;
 mod rpc;
 pub mod store;
 pub mod swarm;
+mod waiting;
 mod web;
+mod work;
 mod writes;
 
 pub use config::{ConfigError, KEY_FILE, NodeConfig};

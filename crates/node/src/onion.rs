@@ -14,7 +14,9 @@ use serde_json::Value;
 use crate::hooks::Received;
 use crate::node::Shared;
 use crate::peer::{self, HopFailure};
-use crate::rpc::{self, Via};
+use crate::rpc::Via;
+use crate::waiting;
+use crate::work::Work;
 
 /// The largest sealed reply that hops can hand back: a frame without what surrounds the reply in it.
 const MAX_REPLY: usize = MAX_FRAME - 128;
@@ -26,15 +28,15 @@ const TOO_MUCH: &str =
 type HopAnswer = (u16, Bytes);
 
 /// The guard's part: a client's request, over HTTPS or QUIC.
-pub(crate) async fn entry(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
+pub(crate) async fn entry(shared: &Arc<Shared>, body: &[u8], work: &Work) -> HopAnswer {
     match peel::parse_guard_body(body) {
-        Ok((layer, hop_no)) => process(shared, layer, hop_no).await,
+        Ok((layer, hop_no)) => process(shared, layer, hop_no, work).await,
         Err(error) => refusal(&error),
     }
 }
 
 /// The part of a node that another node passes a layer to.
-pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
+pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8], work: &Work) -> HopAnswer {
     let relayed = match OnionRelay::decode(body) {
         Ok(relayed) => relayed,
         Err(PeerError::TooManyHops) => return refusal(&PeelError::TooManyHops),
@@ -46,10 +48,10 @@ pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
     let Ok(ephemeral_key) = conclave_crypto::X25519Public::from_bytes(relayed.ephemeral_key) else {
         return refusal(&PeelError::Relayed("the ephemeral_key cannot be used".to_owned()));
     };
-    process(shared, Layer { data: relayed.data, enc_type, ephemeral_key }, relayed.hop_no).await
+    process(shared, Layer { data: relayed.data, enc_type, ephemeral_key }, relayed.hop_no, work).await
 }
 
-async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
+async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64, work: &Work) -> HopAnswer {
     // Peeling uses the layer up; only an observer wants to see it afterwards.
     let sealed_layer = shared.is_observed().then(|| layer.data.clone());
     let peeled = match peel::peel_owned(&shared.x25519, layer) {
@@ -62,7 +64,7 @@ async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
     match peeled {
         Peeled::Final { body, reply } => {
             let answer = match Request::from_json_body(&body) {
-                Ok(request) => rpc::answer(shared, request, Via::Onion).await,
+                Ok(request) => waiting::answer(shared, request, Via::Onion, work).await,
                 Err(error) => Answer::from(error),
             };
             drop(body);
@@ -73,10 +75,16 @@ async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
         Peeled::Proxy { reply, .. } => {
             sealed(&reply, 502, &"this node does not pass requests on to servers".into())
         }
-        Peeled::Relay { destination, layer } => {
+        Peeled::Relay { destination, layer, hold_ms } => {
             let view = shared.view();
             let Some(next) = view.directory().node(&destination) else {
                 return (502, format!("Next node not found: {}", destination.to_hex()).into());
+            };
+            // Refused early, while the client can still go elsewhere.
+            let _hold = match (hold_ms > 0).then(|| work.rest(&shared.held)) {
+                None => None,
+                Some(Some(hold)) => Some(hold),
+                Some(None) => return (503, Bytes::from_static(peer::BUSY.as_bytes())),
             };
             let layer = OnionRelay {
                 data: layer.data,
@@ -114,7 +122,7 @@ fn observe(shared: &Shared, sealed: &[u8], peeled: &Peeled) {
     shared.observe(|| match peeled {
         Peeled::Final { body, .. } => Received::PeeledRequest { sealed, body },
         Peeled::Proxy { plaintext, .. } => Received::PeeledRequest { sealed, body: plaintext },
-        Peeled::Relay { destination, layer } => {
+        Peeled::Relay { destination, layer, .. } => {
             Received::PeeledLayer { sealed, destination: *destination, layer: &layer.data }
         }
         Peeled::Refused { .. } => Received::PeeledRequest { sealed, body: b"" },

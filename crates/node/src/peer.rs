@@ -15,19 +15,21 @@ use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
 use conclave_proto::rpc::{Answer, Request, RpcError};
 use conclave_transport::Deadline;
-use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
+use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, RequestError};
 
 use crate::hooks::Received;
-use crate::load::{Load, Ticket};
+use crate::load::Load;
 use crate::node::Shared;
 use crate::rpc::Via;
-use crate::{onion, rpc, swarm};
+use crate::work::{Asker, Work};
+use crate::{monitor, onion, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
 /// What a node says that is about to stop. (storage-and-onion 1.1)
 pub(crate) const NOT_READY: &str = "Service node is not ready: shutting down\n";
 const PING: &str = "snode_ping";
+const MONITOR: &str = "monitor";
 
 /// How long the next hop of an onion request may take. (storage-and-onion 5.2)
 const ONION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,17 +39,19 @@ const ONION_LANES: u8 = 4;
 /// How this node serves QUIC.
 pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     let (serving, listed, adopting) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
-    let handler: quic::Handler = Arc::new(move |quic::Asked { peer, endpoint, body, .. }| {
+    let handler: quic::Handler = Arc::new(move |asked: quic::Asked| {
         let shared = Arc::clone(&serving);
         Box::pin(async move {
-            if shared.is_stopping() && endpoint != PING {
-                return not_ready(&shared, peer.alpn, &endpoint);
+            let alpn = asked.peer.alpn;
+            if shared.is_stopping() && asked.endpoint != PING {
+                return not_ready(&shared, alpn, &asked.endpoint);
             }
-            let Some(ticket) = load(&shared, peer.alpn, &endpoint).enter(body.len()) else {
-                return busy(peer.alpn, &endpoint);
+            let Some(ticket) = load(&shared, alpn, &asked.endpoint).enter(asked.body.len()) else {
+                return busy(alpn, &asked.endpoint);
             };
+            let work = Work::new(Asker::of(&asked.peer), ticket, Some(asked.place.clone()));
             // A task of its own: a write that began is finished, whoever goes away.
-            tokio::spawn(async move { serve(&shared, ticket, peer, &endpoint, body).await })
+            tokio::spawn(async move { serve(&shared, work, asked).await })
                 .await
                 .unwrap_or_else(|_| Err(Bytes::from_static(b"request failed")))
         })
@@ -59,20 +63,17 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     }
 }
 
-async fn serve(
-    shared: &Arc<Shared>,
-    ticket: Ticket,
-    peer: Peer,
-    endpoint: &str,
-    body: Bytes,
-) -> quic::Answer {
-    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint, body: &body });
+async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::Answer {
+    let quic::Asked { peer, endpoint, body, notifier, .. } = asked;
+    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint: &endpoint, body: &body });
     let answer = match peer.alpn {
-        Alpn::Node => answer_node(shared, endpoint, &body).await,
-        Alpn::Client => answer_client(shared, endpoint, &body).await,
+        Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
+        Alpn::Client if endpoint == MONITOR => Ok(monitor::answer(shared, &body, &notifier)),
+        Alpn::Client => answer_client(shared, &endpoint, &body, &work).await,
     };
     drop(body);
-    ticket.hold(answer?).map_or_else(|| busy(peer.alpn, endpoint), Ok)
+    let load = load(shared, peer.alpn, &endpoint);
+    work.finish(load, answer?).map_or_else(|| busy(peer.alpn, &endpoint), Ok)
 }
 
 /// Which work a request is.
@@ -103,7 +104,7 @@ fn busy(alpn: Alpn, endpoint: &str) -> quic::Answer {
     }
 }
 
-async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
+async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &Work) -> quic::Answer {
     match endpoint {
         PING => Ok(Bytes::from_static(b"pong")),
         "storage_cc" => {
@@ -117,22 +118,25 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic:
             answer.map(Bytes::from).map_err(|answer| error_body(&answer))
         }
         "onion_request" => {
-            let (code, body) = onion::hop(shared, body).await;
+            let (code, body) = onion::hop(shared, body, work).await;
             Ok(wire::encode_relay_reply(code, &body).into())
         }
         _ => Err(invalid_endpoint(endpoint)),
     }
 }
 
-async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
+async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &Work) -> quic::Answer {
     match endpoint {
         PING => Ok(Bytes::from_static(b"pong")),
-        "onion_req" => match onion::entry(shared, body).await {
+        "onion_req" => match onion::entry(shared, body, work).await {
             (200, body) => Ok(body),
             (code, body) => Err(error_text(code, &body)),
         },
         method => match Request::from_either(method, body) {
-            Ok(request) => framed(&rpc::answer(shared, request, Via::Direct).await, body.starts_with(b"d")),
+            Ok(request) => {
+                let answer = waiting::answer(shared, request, Via::Direct, work).await;
+                framed(&answer, body.starts_with(b"d"))
+            }
             Err(error) if error.body == format!("no method {method}") => Err(invalid_endpoint(method)),
             Err(error) => Err(error_body(&error.into())),
         },

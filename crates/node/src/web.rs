@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::hooks::Received;
 use crate::node::{ADVERTISED_VERSION, HARDFORK, Shared};
 use crate::rpc::Via;
-use crate::{onion, peer, rpc};
+use crate::work::{Asker, Work};
+use crate::{onion, peer, waiting};
 
 const ONION_PATH: &str = "/onion_req/v2";
 const STORAGE_PATH: &str = "/storage_rpc/v1";
@@ -41,11 +42,13 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
             }
             let load = if is_onion { &shared.onions } else { &shared.clients };
             let Some(ticket) = load.enter(incoming.body.len()) else { return busy() };
+            let work = Work::new(Asker::client(incoming.peer.ip()), ticket, None);
             // Work goes on when the client goes away: a write that began is finished.
             let worker = Arc::clone(&shared);
             tokio::spawn(async move {
-                let mut reply = route(&worker, incoming).await;
-                match ticket.hold(std::mem::take(&mut reply.body)) {
+                let mut reply = route(&worker, incoming, &work).await;
+                let load = if is_onion { &worker.onions } else { &worker.clients };
+                match work.finish(load, std::mem::take(&mut reply.body)) {
                     Some(body) => Reply { body, ..reply },
                     None => busy(),
                 }
@@ -85,13 +88,13 @@ fn busy() -> Reply {
     Reply::text(503, peer::BUSY)
 }
 
-async fn route(shared: &Arc<Shared>, incoming: Incoming) -> Reply {
+async fn route(shared: &Arc<Shared>, incoming: Incoming, work: &Work) -> Reply {
     observe(shared, &incoming);
     match (&incoming.method, path(&incoming)) {
         (&Method::POST, "/ping_test/v1") => ping(shared),
-        (&Method::POST, STORAGE_PATH) => storage_rpc(shared, &incoming).await,
+        (&Method::POST, STORAGE_PATH) => storage_rpc(shared, &incoming, work).await,
         (&Method::POST, ONION_PATH) => {
-            let (code, body) = onion::entry(shared, &incoming.body).await;
+            let (code, body) = onion::entry(shared, &incoming.body, work).await;
             // Headers do not travel between hops; a reply that was asked for without base64 can be told by its bytes.
             let kind = if body.is_ascii() { "text/plain" } else { "application/octet-stream" };
             Reply::new(code, kind, body)
@@ -122,13 +125,13 @@ fn ping(shared: &Shared) -> Reply {
     }
 }
 
-async fn storage_rpc(shared: &Arc<Shared>, incoming: &Incoming) -> Reply {
+async fn storage_rpc(shared: &Arc<Shared>, incoming: &Incoming, work: &Work) -> Reply {
     // Rate limits come in here: before anything is parsed.
     if incoming.headers.get("x-loki-long-poll").is_some_and(|value| !value.is_empty()) {
         return Reply::text(410, "long polling is no longer supported, client upgrade required");
     }
     let answer = match Request::from_json_body(&incoming.body) {
-        Ok(request) => rpc::answer(shared, request, Via::Direct).await,
+        Ok(request) => waiting::answer(shared, request, Via::Direct, work).await,
         Err(error) => Answer::from(error),
     };
     Reply::new(answer.code, answer.content_type(), answer.bytes(false))
