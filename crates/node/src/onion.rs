@@ -92,7 +92,17 @@ async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64, work: &Work) -
                 ephemeral_key: *layer.ephemeral_key.as_bytes(),
                 hop_no: hop_no.saturating_add(1),
             };
-            match peer::relay(shared, next, layer).await {
+            let relayed = peer::relay(shared, next, layer);
+            let answer = if hold_ms > 0 {
+                tokio::select! {
+                    answer = relayed => answer,
+                    // Nothing is lost: the client asks again, over another path.
+                    () = shared.stopping_begins() => return (503, Bytes::from_static(peer::NOT_READY.as_bytes())),
+                }
+            } else {
+                relayed.await
+            };
+            match answer {
                 Ok((code, body)) => (status::relayed(code), body),
                 Err(HopFailure::Unreachable) => {
                     (502, format!("Next node is currently unreachable: {}", destination.to_hex()).into())

@@ -405,6 +405,12 @@ impl SwarmMembers {
     }
 }
 
+/// The extensions that a node announces in its answer to `info` (docs/protocol/extensions); none if it is no node of ours.
+pub fn extensions(info: &serde_json::Value) -> Vec<String> {
+    let list = info.get("conclave").and_then(serde_json::Value::as_array);
+    list.into_iter().flatten().filter_map(serde_json::Value::as_str).map(str::to_owned).collect()
+}
+
 /// The answer to `info` (2.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InfoAnswer {

@@ -294,7 +294,8 @@ fn batch(fields: Fields<'_>) -> Result<Vec<Request>, RpcError> {
         let (Some(method), Some(params)) = keys else {
             return Err(refuse("subrequests must have method/params keys"));
         };
-        if matches!(method, "batch" | "sequence" | "ifelse") {
+        // One that waits would hold up the others.
+        if matches!(method, "batch" | "sequence" | "ifelse" | CONCLAVE_WAIT) {
             return Err(refuse("subrequests may not contain meta-requests"));
         }
         request(method, params).map_err(|error| {
@@ -330,6 +331,9 @@ fn if_else(fields: Fields<'_>) -> Result<IfElse, RpcError> {
                 "Invalid ifelse request: '{name}' must have method/params keys"
             )));
         };
+        if method == CONCLAVE_WAIT {
+            return Err(RpcError::invalid(format_args!("Invalid ifelse request: '{name}' may not wait")));
+        }
         request(method, params).map(Some)
     };
     Ok(IfElse { conditions, then: branch("then")?, otherwise: branch("else")? })
