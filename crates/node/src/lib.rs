@@ -13,6 +13,7 @@ mod news;
 mod node;
 mod onion;
 mod peer;
+pub mod probing;
 pub mod registry;
 mod rpc;
 pub mod store;

@@ -19,11 +19,12 @@ use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
 use crate::load::Load;
 use crate::news::News;
+use crate::probing::{Incoming, KeptReports};
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{monitor, peer, rpc, web, writes};
+use crate::{monitor, peer, probing, rpc, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -112,6 +113,12 @@ pub(crate) struct Shared {
     pub(crate) onions: Load,
     /// Requests that wait.
     pub(crate) held: Held,
+    /// For asking nodes over HTTPS.
+    pub(crate) https: https::Client,
+    /// Tests of this node by others.
+    pub(crate) incoming: Incoming,
+    /// This node's tests of others.
+    pub(crate) reports: KeptReports,
     pub(crate) news: News,
     /// The most by which the answer to a request that waited is delayed.
     pub(crate) wait_jitter: Duration,
@@ -206,6 +213,7 @@ impl Node {
         let certificate = Certificate::load_or_create(&config.data_dir)?;
         let record = *registry.view().own();
 
+        let started = hooks.clock.now();
         let shared = Arc::new(Shared {
             x25519: X25519Pair::new(secret.to_x25519()),
             secret,
@@ -218,6 +226,9 @@ impl Node {
             members: Load::of_members(),
             onions: Load::of_onions(),
             held: Held::default(),
+            https: https::Client::new(),
+            incoming: Incoming::since(started),
+            reports: KeptReports::default(),
             news: News::default(),
             wait_jitter: Duration::from_millis(config.wait_jitter_ms),
             stopping: watch::channel(false).0,
@@ -251,7 +262,8 @@ impl Node {
         let tasks = vec![
             tokio::spawn(follow_directory(Arc::clone(&shared))),
             tokio::spawn(sweep(Arc::clone(&shared))),
-            tokio::spawn(crate::writes::run_timer(Arc::clone(&shared))),
+            tokio::spawn(writes::run_timer(Arc::clone(&shared))),
+            tokio::spawn(probing::run(Arc::clone(&shared))),
         ];
         peer::greet(&shared);
         tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");
@@ -276,6 +288,11 @@ impl Node {
     /// How many requests wait here: for news, or for the answer of a hop that waits.
     pub fn held(&self) -> usize {
         self.shared.held.count()
+    }
+
+    /// What came of this node's tests of the others.
+    pub fn reports(&self) -> &KeptReports {
+        &self.shared.reports
     }
 
     /// The messages it keeps.

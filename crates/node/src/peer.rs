@@ -20,6 +20,7 @@ use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, RequestErro
 use crate::hooks::Received;
 use crate::load::Load;
 use crate::node::Shared;
+use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
 use crate::{monitor, onion, rpc, swarm, waiting};
@@ -106,7 +107,7 @@ fn busy(alpn: Alpn, endpoint: &str) -> quic::Answer {
 
 async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &Work) -> quic::Answer {
     match endpoint {
-        PING => Ok(Bytes::from_static(b"pong")),
+        PING => Ok(pong(shared)),
         "storage_cc" => {
             let request = wire::decode_storage_cc(body)
                 .map_err(|e| RpcError::invalid(e.to_string()))
@@ -127,7 +128,7 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &W
 
 async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &Work) -> quic::Answer {
     match endpoint {
-        PING => Ok(Bytes::from_static(b"pong")),
+        PING => Ok(pong(shared)),
         "onion_req" => match onion::entry(shared, body, work).await {
             (200, body) => Ok(body),
             (code, body) => Err(error_text(code, &body)),
@@ -164,6 +165,16 @@ fn error_text(code: u16, body: &[u8]) -> Bytes {
 
 fn invalid_endpoint(endpoint: &str) -> Bytes {
     format!("Invalid endpoint '{endpoint}'").into()
+}
+
+fn pong(shared: &Shared) -> Bytes {
+    shared.incoming.came(Way::Quic, shared.now());
+    Bytes::from_static(b"pong")
+}
+
+/// Whether a node answers a ping over QUIC, where its handshake has proven its key.
+pub(crate) async fn ping(shared: &Shared, node: &SnodeRecord, deadline: Deadline) -> bool {
+    ask(shared, node, Lane::Commands, (PING, b""), deadline).await.is_ok_and(|answer| answer == "pong")
 }
 
 /// What [`forward`] sends, the same to every member.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::hooks::Received;
 use crate::node::{ADVERTISED_VERSION, HARDFORK, Shared};
+use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
 use crate::{onion, peer, waiting};
@@ -117,6 +118,7 @@ fn not_found(incoming: &Incoming) -> Reply {
 }
 
 fn ping(shared: &Shared) -> Reply {
+    shared.incoming.came(Way::Https, shared.now());
     let key = base64::engine::general_purpose::STANDARD.encode(shared.secret.public().as_bytes());
     let reply = Reply::new(200, "", "");
     match HeaderValue::from_str(&key) {
