@@ -172,9 +172,16 @@ fn pong(shared: &Shared) -> Bytes {
     Bytes::from_static(b"pong")
 }
 
-/// Whether a node answers a ping over QUIC, where its handshake has proven its key.
+/// Whether a node answers a ping over QUIC at its address, where its handshake has proven its key. Over a connection made
+/// for it: one that the node made to us says nothing about the way to it.
 pub(crate) async fn ping(shared: &Shared, node: &SnodeRecord, deadline: Deadline) -> bool {
-    ask(shared, node, Lane::Commands, (PING, b""), deadline).await.is_ok_and(|answer| answer == "pong")
+    let Some(endpoint) = shared.endpoint() else { return false };
+    let asked = deadline.run(async {
+        let address = (node.ip, node.quic_port).into();
+        let connection = endpoint.dial(address, node.ed25519, Alpn::Client).await.ok()?;
+        connection.request(Lane::Commands, PING, b"", deadline).await.ok()
+    });
+    matches!(asked.await, Ok(Some(answer)) if answer == "pong")
 }
 
 /// What [`forward`] sends, the same to every member.
