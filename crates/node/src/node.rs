@@ -19,10 +19,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
 use crate::load::Load;
+use crate::order::WriteOrder;
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
 use crate::writes::Writes;
-use crate::{peer, rpc, web, writes};
+use crate::{peer, reading, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -105,13 +106,14 @@ pub(crate) struct Shared {
     pub(crate) store: MessageStore,
     pub(crate) hooks: Hooks,
     pub(crate) writes: Writes,
+    pub(crate) order: WriteOrder,
     pub(crate) peers: Pool,
     pub(crate) clients: Load,
     pub(crate) members: Load,
     pub(crate) onions: Load,
     /// Nothing new is taken on.
     stopping: AtomicBool,
-    /// Pages being read.
+    /// Readings of the store that are under way.
     pub(crate) reads: Semaphore,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
     /// this very value.
@@ -201,12 +203,13 @@ impl Node {
             store,
             hooks,
             writes: Writes::new(),
+            order: WriteOrder::default(),
             peers: Pool::new(),
             clients: Load::of_clients(),
             members: Load::of_members(),
             onions: Load::of_onions(),
             stopping: AtomicBool::new(false),
-            reads: Semaphore::new(rpc::READS_AT_ONCE),
+            reads: Semaphore::new(reading::READS_AT_ONCE),
             endpoint: RwLock::new(None),
         });
 
