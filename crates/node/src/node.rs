@@ -19,12 +19,13 @@ use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
 use crate::load::Load;
 use crate::news::News;
+use crate::order::WriteOrder;
 use crate::probing::{Incoming, KeptReports};
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{monitor, peer, probing, rpc, web, writes};
+use crate::{monitor, peer, probing, reading, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -107,6 +108,7 @@ pub(crate) struct Shared {
     pub(crate) store: MessageStore,
     pub(crate) hooks: Hooks,
     pub(crate) writes: Writes,
+    pub(crate) order: WriteOrder,
     pub(crate) peers: Pool,
     pub(crate) clients: Load,
     pub(crate) members: Load,
@@ -124,7 +126,7 @@ pub(crate) struct Shared {
     pub(crate) wait_jitter: Duration,
     /// Nothing new is taken on.
     stopping: watch::Sender<bool>,
-    /// Pages being read.
+    /// Readings of the store that are under way.
     pub(crate) reads: Semaphore,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
     /// this very value.
@@ -221,6 +223,7 @@ impl Node {
             store,
             hooks,
             writes: Writes::new(),
+            order: WriteOrder::default(),
             peers: Pool::new(),
             clients: Load::of_clients(),
             members: Load::of_members(),
@@ -232,7 +235,7 @@ impl Node {
             news: News::default(),
             wait_jitter: Duration::from_millis(config.wait_jitter_ms),
             stopping: watch::channel(false).0,
-            reads: Semaphore::new(rpc::READS_AT_ONCE),
+            reads: Semaphore::new(reading::READS_AT_ONCE),
             endpoint: RwLock::new(None),
         });
 

@@ -13,7 +13,7 @@ use conclave_proto::btstream::Frame;
 use conclave_proto::peer as wire;
 use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
-use conclave_proto::rpc::{Answer, Request, RpcError};
+use conclave_proto::rpc::{Answer, Forwarded, Request, RpcError};
 use conclave_transport::Deadline;
 use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, RequestError};
 
@@ -111,9 +111,9 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &W
         "storage_cc" => {
             let request = wire::decode_storage_cc(body)
                 .map_err(|e| RpcError::invalid(e.to_string()))
-                .and_then(|(method, params)| Request::from_forwarded(method, params));
+                .and_then(|(method, params)| Forwarded::from_bt(method, params));
             let answer = match request {
-                Ok(request) => rpc::answer_forwarded(shared, &request).await,
+                Ok(forwarded) => rpc::answer_forwarded(shared, &forwarded).await,
                 Err(error) => Err(error.into()),
             };
             answer.map(Bytes::from).map_err(|answer| error_body(&answer))
@@ -185,8 +185,8 @@ pub(crate) async fn ping(shared: &Shared, node: &SnodeRecord, deadline: Deadline
 }
 
 /// What [`forward`] sends, the same to every member.
-pub(crate) fn forwarded(request: &Request) -> Vec<u8> {
-    wire::encode_storage_cc(request.method(), &request.to_forwarded())
+pub(crate) fn forwarded(forwarded: &Forwarded) -> Vec<u8> {
+    wire::encode_storage_cc(forwarded.request.method(), &forwarded.to_bt())
 }
 
 /// Asks a member of the swarm to do `request` too; `body` is [`forwarded`].
