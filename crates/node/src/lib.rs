@@ -18,6 +18,7 @@ mod peer;
 pub mod probing;
 mod reading;
 pub mod registry;
+mod replication;
 mod rpc;
 pub mod store;
 pub mod swarm;

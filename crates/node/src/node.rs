@@ -13,7 +13,7 @@ use conclave_transport::http::Server;
 use conclave_transport::https::{Certificate, CertificateError};
 use conclave_transport::quic::{Endpoint, Pool};
 use conclave_transport::{http, https};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
@@ -22,10 +22,11 @@ use crate::news::News;
 use crate::order::WriteOrder;
 use crate::probing::{Incoming, KeptReports};
 use crate::registry::{NetworkView, Registry, RegistryError};
+use crate::replication::{Debts, KnownDigests};
 use crate::store::{self, MessageStore, StoreError};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{monitor, peer, probing, reading, web, writes};
+use crate::{monitor, peer, probing, reading, replication, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -122,6 +123,10 @@ pub(crate) struct Shared {
     /// This node's tests of others.
     pub(crate) reports: KeptReports,
     pub(crate) news: News,
+    pub(crate) digests: KnownDigests,
+    pub(crate) debts: Debts,
+    /// A member of the swarm has connected.
+    pub(crate) member_is_back: Notify,
     /// The most by which the answer to a request that waited is delayed.
     pub(crate) wait_jitter: Duration,
     /// Nothing new is taken on.
@@ -233,6 +238,9 @@ impl Node {
             incoming: Incoming::since(started),
             reports: KeptReports::default(),
             news: News::default(),
+            digests: KnownDigests::default(),
+            debts: Debts::default(),
+            member_is_back: Notify::new(),
             wait_jitter: Duration::from_millis(config.wait_jitter_ms),
             stopping: watch::channel(false).0,
             reads: Semaphore::new(reading::READS_AT_ONCE),
@@ -267,6 +275,10 @@ impl Node {
             tokio::spawn(sweep(Arc::clone(&shared))),
             tokio::spawn(writes::run_timer(Arc::clone(&shared))),
             tokio::spawn(probing::run(Arc::clone(&shared))),
+            tokio::spawn(replication::compare_with_others(Arc::clone(&shared))),
+            tokio::spawn(replication::mark_minutes(Arc::clone(&shared))),
+            tokio::spawn(replication::deliver_debts(Arc::clone(&shared))),
+            tokio::spawn(replication::move_what_belongs_elsewhere(Arc::clone(&shared))),
         ];
         peer::greet(&shared);
         tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");

@@ -23,7 +23,7 @@ use crate::node::Shared;
 use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{monitor, onion, rpc, swarm, waiting};
+use crate::{monitor, onion, replication, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
@@ -59,7 +59,11 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     });
     Options {
         is_node: Arc::new(move |key| listed.view().directory().node(key).is_some()),
-        on_node: Arc::new(move |connection| adopting.peers.adopt(connection)),
+        on_node: Arc::new(move |connection| {
+            adopting.debts.is_back(&connection.peer().key);
+            adopting.peers.adopt(connection);
+            adopting.member_is_back.notify_waiters();
+        }),
         ..Options::new(handler)
     }
 }
@@ -122,7 +126,9 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &W
             let (code, body) = onion::hop(shared, body, work).await;
             Ok(wire::encode_relay_reply(code, &body).into())
         }
-        _ => Err(invalid_endpoint(endpoint)),
+        other => {
+            replication::answer(shared, other, body).await.unwrap_or_else(|| Err(invalid_endpoint(endpoint)))
+        }
     }
 }
 
@@ -279,7 +285,7 @@ pub(crate) async fn relay(
     }
 }
 
-async fn ask(
+pub(crate) async fn ask(
     shared: &Shared,
     node: &SnodeRecord,
     lane: Lane,
