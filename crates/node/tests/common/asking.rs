@@ -39,8 +39,10 @@ pub fn with_clock(clock: impl Clock + 'static) -> Hooks {
 #[derive(Clone)]
 pub struct Asker {
     pub account: AccountId,
-    sign: Arc<dyn Fn(&[u8]) -> Auth + Send + Sync>,
+    sign: Arc<Sign>,
 }
+
+type Sign = dyn Fn(&[u8]) -> Auth + Send + Sync;
 
 /// An account of type 05.
 pub fn user(number: u8) -> Asker {
