@@ -312,6 +312,6 @@ async fn a_member_that_comes_back_is_asked_again_at_once() {
     let signed = SwarmAnswer::from_json(&request, &answer).unwrap();
     assert_eq!(signed.verified(&request, &swarm.listed).len(), 3, "{answer}");
     let (_, answer) = swarm.rpc(2, &signed_retrieve(1, &json!({}))).await;
-    assert_eq!(texts(&answer), ["when it was back"]);
+    assert!(texts(&answer).contains(&"when it was back".to_owned()), "{answer}");
     swarm.stop().await;
 }

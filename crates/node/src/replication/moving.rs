@@ -113,7 +113,7 @@ async fn bring_to(
 ) -> Result<usize, String> {
     let unreadable = |_| "the store cannot be read".to_owned();
     let mut moved = 0;
-    for account in accounts.iter().copied() {
+    for &account in accounts {
         let cutoff = cutoff(shared.now());
         let keys = shared.read(move |store| store.keys_of(&account, cutoff)).await.map_err(unreadable)?;
         if keys.count() == 0 {
