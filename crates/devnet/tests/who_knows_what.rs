@@ -57,7 +57,7 @@ impl Observer for Log {
             Received::Https { peer, path, headers, body } => {
                 Seen::Https { peer, path: path.to_owned(), headers, body: body.to_vec() }
             }
-            Received::Quic { peer, key, endpoint, body } => {
+            Received::Quic { peer, key, endpoint, body, .. } => {
                 Seen::Quic { peer, key, endpoint: endpoint.to_owned(), body: body.to_vec() }
             }
             Received::PeeledLayer { sealed, destination, layer } => {

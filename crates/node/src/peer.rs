@@ -70,7 +70,13 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
 
 async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::Answer {
     let quic::Asked { peer, endpoint, body, notifier, .. } = asked;
-    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint: &endpoint, body: &body });
+    shared.observe(|| Received::Quic {
+        peer: peer.address,
+        key: peer.key,
+        is_node: peer.alpn == Alpn::Node,
+        endpoint: &endpoint,
+        body: &body,
+    });
     let answer = match peer.alpn {
         Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
         Alpn::Client if endpoint == MONITOR => Ok(monitor::answer(shared, &body, &notifier)),

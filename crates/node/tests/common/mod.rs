@@ -86,7 +86,7 @@ impl Default for Greetings {
 
 impl Observer for Greetings {
     fn received(&self, what: Received<'_>) {
-        if let Received::Quic { key, endpoint: "snode_ping", .. } = what {
+        if let Received::Quic { key, is_node: true, endpoint: "snode_ping", .. } = what {
             self.0.send_modify(|seen| seen.push(key));
         }
     }
