@@ -10,19 +10,22 @@ use conclave_crypto::{Ed25519Secret, X25519Pair};
 use conclave_proto::Timestamp;
 use conclave_proto::network::{InvalidNetworkFile, NetworkFile};
 use conclave_proto::rpc::answers::Stamp;
-use conclave_transport::http::Server;
-use conclave_transport::https::{Certificate, CertificateError};
+use conclave_transport::http::{HeaderValue, Server};
+use conclave_transport::https::{Authorities, Certificate, CertificateError};
 use conclave_transport::quic::{Endpoint, Pool};
 use conclave_transport::{http, https};
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
+use crate::limit::{self, Gate};
 use crate::load::Load;
+use crate::metrics::{self, Metrics};
+use crate::proxy::{self, Proxy};
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
 use crate::writes::Writes;
-use crate::{peer, rpc, web, writes};
+use crate::{onion, peer, rpc, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -84,6 +87,18 @@ pub enum NodeError {
     /// There is no usable certificate.
     #[error("the node's certificate: {0}")]
     Certificate(#[from] CertificateError),
+    /// The file of `proxy_authorities` holds none.
+    #[error("the certificates of {path}: {source}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: CertificateError,
+    },
+    /// Anybody could read the metrics.
+    #[error("metrics = \"{0}\" is no loopback address; the operator's figures are for this machine alone")]
+    PublicMetrics(SocketAddr),
     /// An address cannot be listened on.
     #[error("listening for {what} on {address}: {source}")]
     Listen {
@@ -109,10 +124,13 @@ pub(crate) struct Shared {
     pub(crate) clients: Load,
     pub(crate) members: Load,
     pub(crate) onions: Load,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) proxy: Proxy,
+    pub(crate) metrics: Arc<Metrics>,
     /// Nothing new is taken on.
     stopping: AtomicBool,
     /// Pages being read.
-    pub(crate) reads: Semaphore,
+    pub(crate) reads: Arc<Semaphore>,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
     /// this very value.
     endpoint: RwLock<Option<Arc<Endpoint>>>,
@@ -164,6 +182,8 @@ pub struct Addresses {
     pub quic: SocketAddr,
     /// The plain seed listener, if there is one.
     pub seed_http: Option<SocketAddr>,
+    /// The operator's own listener, if there is one.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// A running node. Dropping it stops everything at once; [`Self::shutdown`] is kinder.
@@ -171,6 +191,8 @@ pub struct Node {
     shared: Arc<Shared>,
     addresses: Addresses,
     servers: Vec<Server>,
+    /// Goes last: it tells that the node is stopping.
+    metrics_server: Option<Server>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     /// Keeps other processes from the data directory.
     _lock: std::fs::File,
@@ -182,6 +204,10 @@ impl Node {
     /// # Errors
     /// [`NodeError`] names the file or address.
     pub async fn start(config: &NodeConfig, hooks: Hooks) -> Result<Self, NodeError> {
+        if let Some(address) = config.metrics.filter(|address| !address.ip().to_canonical().is_loopback()) {
+            return Err(NodeError::PublicMetrics(address));
+        }
+        let proxy = proxy_settings(config)?;
         let secret = read_key(&config.data_dir.join(KEY_FILE))?;
         let lock = lock(&config.data_dir.join(LOCK_FILE))?;
         let network_bytes = read(&config.network)?;
@@ -193,12 +219,18 @@ impl Node {
         let registry = Registry::open(network, own, config.directory.clone(), store.clone()).await?;
         let certificate = Certificate::load_or_create(&config.data_dir)?;
         let record = *registry.view().own();
+        let metrics = Arc::new(Metrics::new());
+        let counting = Arc::clone(&metrics);
+        store.observe_commits(move |writes, took| counting.committed(writes, took));
 
         let shared = Arc::new(Shared {
             x25519: X25519Pair::new(secret.to_x25519()),
             secret,
             registry,
             store,
+            proxy: Proxy::new(proxy, Arc::clone(&hooks.resolver)),
+            gate: Arc::new(Gate::new(gate_settings(config))),
+            metrics,
             hooks,
             writes: Writes::new(),
             peers: Pool::new(),
@@ -206,7 +238,7 @@ impl Node {
             members: Load::of_members(),
             onions: Load::of_onions(),
             stopping: AtomicBool::new(false),
-            reads: Semaphore::new(rpc::READS_AT_ONCE),
+            reads: Arc::new(Semaphore::new(rpc::READS_AT_ONCE)),
             endpoint: RwLock::new(None),
         });
 
@@ -223,6 +255,14 @@ impl Node {
             .await
             .map_err(listen_error("HTTPS", https_address))?;
         let https = server.local_addr();
+        let metrics_server = match config.metrics {
+            Some(address) => {
+                let sources = metrics::Sources::new(server.places(), config.max_store_bytes);
+                let listening = http::listen(address, metrics::options(), metrics::handler(&shared, sources));
+                Some(listening.await.map_err(listen_error("metrics", address))?)
+            }
+            None => None,
+        };
         servers.push(server);
         let mut seed_http = None;
         if let Some(address) = config.seed_http {
@@ -237,10 +277,17 @@ impl Node {
             tokio::spawn(follow_directory(Arc::clone(&shared))),
             tokio::spawn(sweep(Arc::clone(&shared))),
             tokio::spawn(crate::writes::run_timer(Arc::clone(&shared))),
+            tokio::spawn(limit::measure(
+                Arc::clone(&shared.gate),
+                shared.store.clone(),
+                Arc::clone(&shared.reads),
+            )),
         ];
         peer::greet(&shared);
         tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");
-        Ok(Self { shared, addresses: Addresses { https, quic, seed_http }, servers, tasks, _lock: lock })
+        let metrics = metrics_server.as_ref().map(Server::local_addr);
+        let addresses = Addresses { https, quic, seed_http, metrics };
+        Ok(Self { shared, addresses, servers, metrics_server, tasks, _lock: lock })
     }
 
     /// Where it listens.
@@ -281,6 +328,9 @@ impl Node {
         if let Some(endpoint) = self.shared.set_endpoint(None) {
             endpoint.finish(CLOSE_WITHIN).await;
         }
+        if let Some(server) = self.metrics_server.take() {
+            server.shutdown(Duration::ZERO).await;
+        }
     }
 
     fn stop_tasks(&self) {
@@ -301,6 +351,29 @@ impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Node({:?})", self.shared.secret.public())
     }
+}
+
+fn gate_settings(config: &NodeConfig) -> limit::Settings {
+    limit::Settings {
+        rate_per_second: config.rate_per_second,
+        rate_burst: config.rate_burst,
+        shed_above: Duration::from_millis(config.shed_above_ms.into()),
+    }
+}
+
+fn proxy_settings(config: &NodeConfig) -> Result<proxy::Settings, NodeError> {
+    let authorities = match &config.proxy_authorities {
+        None => Authorities::web(),
+        Some(path) => Authorities::web_and(&[read(path)?])
+            .map_err(|source| NodeError::Authorities { path: path.clone(), source })?,
+    };
+    Ok(proxy::Settings {
+        on: config.proxy,
+        allowed: config.proxy_allow.clone(),
+        authorities,
+        user_agent: HeaderValue::from_str(&web::program()).expect("a name and numbers are a header"),
+        max_response: onion::MAX_REPLY,
+    })
 }
 
 async fn follow_directory(shared: Arc<Shared>) {

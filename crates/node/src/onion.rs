@@ -1,29 +1,45 @@
-//! This node as a hop of onion requests: guard, relay, and final destination
+//! This node as a hop of onion requests: guard, relay, final destination, and the one that dials a server
 //! (storage-and-onion 6.4, 6.7).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use conclave_crypto::Ed25519Public;
 use conclave_onion::peel::{self, Layer, PeelError, Peeled, ReplySealer};
 use conclave_proto::btstream::MAX_FRAME;
 use conclave_proto::peer::{OnionRelay, PeerError};
 use conclave_proto::rpc::{Answer, Request, status};
+use conclave_transport::http::HeaderMap;
 use rand_core::OsRng;
 use serde_json::Value;
 
 use crate::hooks::Received;
+use crate::metrics::{self, Role};
 use crate::node::Shared;
 use crate::peer::{self, HopFailure};
+use crate::proxy::Refused;
 use crate::rpc::{self, Via};
 
 /// The largest sealed reply that hops can hand back: a frame without what surrounds the reply in it.
-const MAX_REPLY: usize = MAX_FRAME - 128;
+pub(crate) const MAX_REPLY: usize = MAX_FRAME - 128;
 /// Said instead of a larger one.
 const TOO_MUCH: &str =
     "invalid request: the answer is too large for an onion request; ask for fewer things at once";
 
 /// A hop's answer to the one before it: a status and a body that passes through unchanged.
-type HopAnswer = (u16, Bytes);
+pub(crate) struct HopAnswer {
+    pub(crate) code: u16,
+    pub(crate) body: Bytes,
+    /// Those of a server that has answered. They do not travel between hops, so only its neighbour sees them.
+    pub(crate) headers: Option<HeaderMap>,
+}
+
+impl<B: Into<Bytes>> From<(u16, B)> for HopAnswer {
+    fn from((code, body): (u16, B)) -> Self {
+        Self { code, body: body.into(), headers: None }
+    }
+}
 
 /// The guard's part: a client's request, over HTTPS or QUIC.
 pub(crate) async fn entry(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
@@ -50,55 +66,85 @@ pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
 }
 
 async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
+    let (role, answer) = open(shared, layer, hop_no).await;
+    shared.metrics.hop(role, answer.code);
+    answer
+}
+
+/// What came of a layer, and what this node was for it.
+async fn open(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> (Role, HopAnswer) {
     // Peeling uses the layer up; only an observer wants to see it afterwards.
     let sealed_layer = shared.is_observed().then(|| layer.data.clone());
     let peeled = match peel::peel_owned(&shared.x25519, layer) {
         Ok(peeled) => peeled,
-        Err(error) => return refusal(&error),
+        Err(error) => return (Role::refused, refusal(&error)),
     };
     if let Some(sealed_layer) = sealed_layer {
         observe(shared, &sealed_layer, &peeled);
     }
     match peeled {
         Peeled::Final { body, reply } => {
-            let answer = match Request::from_json_body(&body) {
-                Ok(request) => rpc::answer(shared, request, Via::Onion).await,
-                Err(error) => Answer::from(error),
+            let (began, asked) = (Instant::now(), body.len());
+            let (method, answer) = match Request::from_json_body(&body) {
+                Ok(request) => (request.method(), rpc::answer(shared, request, Via::Onion).await),
+                Err(error) => (metrics::NO_METHOD, Answer::from(error)),
             };
             drop(body);
-            sealed(&reply, answer.code, &answer.to_value().to_json())
+            let sealed = sealed(&reply, answer.code, &answer.to_value().to_json());
+            shared.metrics.answered(&metrics::Request {
+                transport: metrics::Transport::onion,
+                method,
+                code: answer.code,
+                took: began.elapsed(),
+                asked,
+                answered: sealed.body.len(),
+            });
+            (Role::destination, sealed)
         }
-        Peeled::Refused { status, text, reply } => sealed(&reply, status, &text.into()),
-        // Servers are dialled from here, once their addresses are checked: the one place for it.
-        Peeled::Proxy { reply, .. } => {
-            sealed(&reply, 502, &"this node does not pass requests on to servers".into())
+        Peeled::Refused { status, text, reply } => (Role::refused, sealed(&reply, status, &text.into())),
+        Peeled::Proxy { server, plaintext, reply } => {
+            let own = shared.view().own().ip;
+            let answer = match shared.proxy.pass_on(&server, plaintext, own).await {
+                Ok(passed) => {
+                    HopAnswer { code: passed.status, body: passed.body, headers: Some(passed.headers) }
+                }
+                Err(refused @ Refused::NotAllowed) => {
+                    sealed(&reply, refused.status(), &refused.to_string().into())
+                }
+                Err(refused) => (refused.status(), refused.to_string()).into(),
+            };
+            (Role::server, answer)
         }
         Peeled::Relay { destination, layer } => {
-            let view = shared.view();
-            let Some(next) = view.directory().node(&destination) else {
-                return (502, format!("Next node not found: {}", destination.to_hex()).into());
-            };
-            let layer = OnionRelay {
-                data: layer.data,
-                enc_type: layer.enc_type.name().to_owned(),
-                ephemeral_key: *layer.ephemeral_key.as_bytes(),
-                hop_no: hop_no.saturating_add(1),
-            };
-            match peer::relay(shared, next, layer).await {
-                Ok((code, body)) => (status::relayed(code), body),
-                Err(HopFailure::Unreachable) => {
-                    (502, format!("Next node is currently unreachable: {}", destination.to_hex()).into())
-                }
-                Err(HopFailure::Timeout) => (504, Bytes::from_static(b"Request time out")),
-                Err(HopFailure::TooLarge) => (413, Bytes::from_static(b"Request body too large")),
-                Err(HopFailure::Nonsense) => (500, Bytes::from_static(b"Invalid response from snode")),
-            }
+            (Role::relay, relay(shared, destination, layer, hop_no).await)
         }
     }
 }
 
+async fn relay(shared: &Arc<Shared>, destination: Ed25519Public, layer: Layer, hop_no: u64) -> HopAnswer {
+    let view = shared.view();
+    let Some(next) = view.directory().node(&destination) else {
+        return (502, format!("Next node not found: {}", destination.to_hex())).into();
+    };
+    let layer = OnionRelay {
+        data: layer.data,
+        enc_type: layer.enc_type.name().to_owned(),
+        ephemeral_key: *layer.ephemeral_key.as_bytes(),
+        hop_no: hop_no.saturating_add(1),
+    };
+    match peer::relay(shared, next, layer).await {
+        Ok((code, body)) => (status::relayed(code), body).into(),
+        Err(HopFailure::Unreachable) => {
+            (502, format!("Next node is currently unreachable: {}", destination.to_hex())).into()
+        }
+        Err(HopFailure::Timeout) => (504, "Request time out").into(),
+        Err(HopFailure::TooLarge) => (413, "Request body too large").into(),
+        Err(HopFailure::Nonsense) => (500, "Invalid response from snode").into(),
+    }
+}
+
 fn refusal(error: &PeelError) -> HopAnswer {
-    (error.status(), error.to_string().into())
+    (error.status(), error.to_string()).into()
 }
 
 fn sealed(reply: &ReplySealer, status: u16, body: &Value) -> HopAnswer {
@@ -106,7 +152,7 @@ fn sealed(reply: &ReplySealer, status: u16, body: &Value) -> HopAnswer {
     if sealed.len() > MAX_REPLY {
         sealed = reply.seal(400, &Value::from(TOO_MUCH), &mut OsRng);
     }
-    (200, sealed.into())
+    (200, sealed).into()
 }
 
 /// Shows an observer what this node learnt by peeling.

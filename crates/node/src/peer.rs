@@ -4,7 +4,7 @@
 //! [`answer_client`]; how it arrived is not.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
@@ -19,7 +19,9 @@ use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, Reque
 
 use crate::hooks::Received;
 use crate::load::{Load, Ticket};
+use crate::metrics::{self, Shed, Transport};
 use crate::node::Shared;
+use crate::onion::HopAnswer;
 use crate::rpc::Via;
 use crate::{onion, rpc, swarm};
 
@@ -27,6 +29,8 @@ use crate::{onion, rpc, swarm};
 pub(crate) const BUSY: &str = "Server busy, try again later";
 /// What a node says that is about to stop. (storage-and-onion 1.1)
 pub(crate) const NOT_READY: &str = "Service node is not ready: shutting down\n";
+/// What a client is told that asks too often. (storage-and-onion 1.2)
+const TOO_MANY: &str = "Too many requests, try again later";
 const PING: &str = "snode_ping";
 
 /// How long the next hop of an onion request may take. (storage-and-onion 5.2)
@@ -41,10 +45,14 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
         let shared = Arc::clone(&serving);
         Box::pin(async move {
             if shared.is_stopping() && endpoint != PING {
+                shared.metrics.shed(Shed::stopping);
                 return not_ready(&shared, peer.alpn, &endpoint);
             }
+            if let Some(refusal) = refuse(&shared, peer, &endpoint) {
+                return refusal;
+            }
             let Some(ticket) = load(&shared, peer.alpn, &endpoint).enter(body.len()) else {
-                return busy(peer.alpn, &endpoint);
+                return busy(&shared, peer.alpn, &endpoint);
             };
             // A task of its own: a write that began is finished, whoever goes away.
             tokio::spawn(async move { serve(&shared, ticket, peer, &endpoint, body).await })
@@ -67,12 +75,42 @@ async fn serve(
     body: Bytes,
 ) -> quic::Answer {
     shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint, body: &body });
-    let answer = match peer.alpn {
+    let (began, asked) = (Instant::now(), body.len());
+    let (method, answer) = match peer.alpn {
         Alpn::Node => answer_node(shared, endpoint, &body).await,
         Alpn::Client => answer_client(shared, endpoint, &body).await,
     };
     drop(body);
-    ticket.hold(answer?).map_or_else(|| busy(peer.alpn, endpoint), Ok)
+    let (Ok(words) | Err(words)) = &answer;
+    shared.metrics.answered(&metrics::Request {
+        transport: if peer.alpn == Alpn::Node { Transport::node } else { Transport::quic },
+        method,
+        code: answer.as_ref().map_or_else(|error| code_of(error), |_| 200),
+        took: began.elapsed(),
+        asked,
+        answered: words.len(),
+    });
+    ticket.hold(answer?).map_or_else(|| busy(shared, peer.alpn, endpoint), Ok)
+}
+
+/// What is said to clients that may not ask now. (storage-and-onion 1.1, 8.1)
+fn refuse(shared: &Shared, peer: Peer, endpoint: &str) -> Option<quic::Answer> {
+    let (shed, text) = match (peer.alpn, endpoint) {
+        (Alpn::Node, _) | (_, PING | "monitor") => return None,
+        (Alpn::Client, "onion_req") if shared.gate.admit_any() => return None,
+        (Alpn::Client, "onion_req") => (Shed::overload, error_text(503, BUSY.as_bytes())),
+        (Alpn::Client, _) => match shared.gate.admit_client(peer.address.ip()) {
+            Ok(()) => return None,
+            Err(refused) => (refused.into(), error_text(429, TOO_MANY.as_bytes())),
+        },
+    };
+    shared.metrics.shed(shed);
+    Some(Err(text))
+}
+
+/// The status inside an error.
+fn code_of(error: &[u8]) -> u16 {
+    read_error_frame(error).map_or(500, |(code, _)| code)
 }
 
 /// Which work a request is.
@@ -96,16 +134,18 @@ fn not_ready(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
 }
 
 /// The refusal of a node that has too much to do, as each kind of asker reads it.
-fn busy(alpn: Alpn, endpoint: &str) -> quic::Answer {
+fn busy(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
+    shared.metrics.shed(Shed::busy);
     match (alpn, endpoint) {
         (Alpn::Node, "onion_request") => Ok(wire::encode_relay_reply(503, BUSY.as_bytes()).into()),
         _ => Err(error_text(503, BUSY.as_bytes())),
     }
 }
 
-async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
+/// The answer, and the name it is counted under.
+async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => Ok(Bytes::from_static(b"pong")),
+        PING => (PING, Ok(Bytes::from_static(b"pong"))),
         "storage_cc" => {
             let request = wire::decode_storage_cc(body)
                 .map_err(|e| RpcError::invalid(e.to_string()))
@@ -114,27 +154,34 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic:
                 Ok(request) => rpc::answer_forwarded(shared, &request).await,
                 Err(error) => Err(error.into()),
             };
-            answer.map(Bytes::from).map_err(|answer| error_body(&answer))
+            ("storage_cc", answer.map(Bytes::from).map_err(|answer| error_body(&answer)))
         }
         "onion_request" => {
-            let (code, body) = onion::hop(shared, body).await;
-            Ok(wire::encode_relay_reply(code, &body).into())
+            let answer = onion::hop(shared, body).await;
+            ("onion_request", Ok(wire::encode_relay_reply(answer.code, &answer.body).into()))
         }
-        _ => Err(invalid_endpoint(endpoint)),
+        _ => (metrics::NO_METHOD, Err(invalid_endpoint(endpoint))),
     }
 }
 
-async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> quic::Answer {
+/// The answer, and the name it is counted under: never the client's own words.
+async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => Ok(Bytes::from_static(b"pong")),
+        PING => (PING, Ok(Bytes::from_static(b"pong"))),
         "onion_req" => match onion::entry(shared, body).await {
-            (200, body) => Ok(body),
-            (code, body) => Err(error_text(code, &body)),
+            HopAnswer { code: 200, body, .. } => ("onion_req", Ok(body)),
+            HopAnswer { code, body, .. } => ("onion_req", Err(error_text(code, &body))),
         },
         method => match Request::from_either(method, body) {
-            Ok(request) => framed(&rpc::answer(shared, request, Via::Direct).await, body.starts_with(b"d")),
-            Err(error) if error.body == format!("no method {method}") => Err(invalid_endpoint(method)),
-            Err(error) => Err(error_body(&error.into())),
+            Ok(request) => {
+                let method = request.method();
+                let answer = rpc::answer(shared, request, Via::Direct).await;
+                (method, framed(&answer, body.starts_with(b"d")))
+            }
+            Err(error) if error.body == format!("no method {method}") => {
+                (metrics::NO_METHOD, Err(invalid_endpoint(method)))
+            }
+            Err(error) => (metrics::NO_METHOD, Err(error_body(&error.into()))),
         },
     }
 }

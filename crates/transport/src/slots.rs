@@ -99,7 +99,7 @@ impl Drop for Slot {
 }
 
 /// The part of an address that one owner is given: all of IPv4, the first 64 bits of IPv6.
-fn one_owner(address: IpAddr) -> IpAddr {
+pub fn one_owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

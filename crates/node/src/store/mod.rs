@@ -10,6 +10,7 @@
 //!
 //! Time is an argument. Nothing here knows swarms, signatures or who may read what.
 
+mod groups;
 mod readers;
 mod schema;
 mod sql;
@@ -302,6 +303,17 @@ impl MessageStore {
         hashes: &[MessageHash],
     ) -> Result<BTreeMap<MessageHash, Timestamp>, StoreError> {
         self.read(|connection| sql::expiries(connection, owner, hashes))
+    }
+
+    /// How long writes are left behind because more come than the disk takes; zero while it keeps up.
+    pub fn behind(&self) -> std::time::Duration {
+        self.inner.writer.groups().behind()
+    }
+
+    /// Has `observer` told of every commit: how many writes, and how long it took. Called once; it is called on the writing
+    /// thread, before the callers are answered.
+    pub fn observe_commits(&self, observer: impl Fn(usize, std::time::Duration) + Send + Sync + 'static) {
+        self.inner.writer.groups().observe(Box::new(observer));
     }
 
     /// How much lies here. Counts, so takes a second for some million messages.
