@@ -334,7 +334,7 @@ impl Client {
     /// # Errors
     /// If the network cannot be reached, or the database fails.
     pub async fn fetch(&self) -> Result<FetchReport, Error> {
-        receive::round(&self.shared, true).await
+        receive::round(&self.shared).await
     }
 
     /// All conversations, newest first.

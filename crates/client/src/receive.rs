@@ -1,5 +1,7 @@
 //! Receiving: asking members of the account's own swarm what came after their cursor.
 
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,47 +15,58 @@ use tokio::time::Instant;
 
 use crate::client::Shared;
 use crate::error::Error;
-use crate::network::NetworkError;
+use crate::network::{HeldPath, NetworkError};
 use crate::outbox::in_order_of_trust;
 use crate::store::{ReceivedBatch, ReceivedItem};
 use crate::types::FetchReport;
 use crate::wire;
+use watch::Watched;
 
 /// Between two rounds while all is well.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause after failures. (storage-and-onion 9.1)
 const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
-/// Members asked in a round: one may withhold. (storage-and-onion 9.1)
-const MEMBERS_PER_ROUND: usize = 2;
-/// Every so many rounds all members are asked.
-const SWEEP_EVERY: u32 = 30;
+/// How often all members are asked: one that withholds what it has only delays it.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long a round takes at least for those who have not answered yet, when enough have.
 const GRACE: Duration = Duration::from_millis(1_500);
 /// Pages of one member in one round: a full inbox of small messages has some tens.
 const MAX_PAGES: usize = 100;
 
-/// Asks again and again. Ends when told to.
+/// Receives until told to stop: asks everybody now and then, and has two members tell of what comes in between.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut stopping = shared.stopping.subscribe();
-    let mut failures: u32 = 0;
-    let mut rounds: u32 = 0;
-    loop {
-        let everybody = rounds.is_multiple_of(SWEEP_EVERY);
-        let round = tokio::select! {
-            round = round(&shared, everybody) => round,
-            _ = stopping.wait_for(|stop| *stop) => return,
-        };
-        match round {
-            Ok(report) if report.answered > 0 => failures = 0,
-            _ => failures = failures.saturating_add(1),
-        }
-        rounds = rounds.wrapping_add(1);
-        let pause = INTERVAL.saturating_mul(1 << failures.min(4)).min(LONGEST_INTERVAL);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
+    let places = [HeldPath::default(), HeldPath::default()];
+    let watched = Watched::default();
+    tokio::select! {
+        () = sweep(&shared) => {}
+        () = watch::run(&shared, &watched, 0, &places) => {}
+        () = watch::run(&shared, &watched, 1, &places) => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
     }
+}
+
+/// Asks all members again and again. Never ends.
+async fn sweep(shared: &Arc<Shared>) {
+    let mut failures: u32 = 0;
+    loop {
+        let pause = match round(shared).await {
+            Ok(report) if report.answered > 0 => {
+                failures = 0;
+                SWEEP_EVERY
+            }
+            _ => {
+                failures = failures.saturating_add(1);
+                pause_after(failures)
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    INTERVAL.saturating_mul(1 << failures.min(4)).min(LONGEST_INTERVAL)
 }
 
 /// Which members are being read. Reading one twice at once would fetch the same pages twice.
@@ -69,34 +82,26 @@ impl Reading {
     }
 }
 
-/// Asks members of the own swarm: all of them, or a few. Those that are silent are not waited for long once enough have
+/// Asks all members of the own swarm. Those that are silent are not waited for long once enough have
 /// answered; what they still bring is taken in.
 ///
 /// # Errors
 /// If there is no node list, or the database fails. Members that do not answer are counted.
-pub(crate) async fn round(shared: &Arc<Shared>, everybody: bool) -> Result<FetchReport, Error> {
+pub(crate) async fn round(shared: &Arc<Shared>) -> Result<FetchReport, Error> {
     let account = *shared.account.id();
     let directory = shared.network.directory().await?;
     let swarm: Vec<SnodeRecord> = directory
         .swarm_of(&account)
         .map(|swarm| directory.members(swarm).copied().collect())
         .unwrap_or_default();
-    let mut members = in_order_of_trust(&shared.network, &swarm);
-    if !everybody {
-        members.truncate(MEMBERS_PER_ROUND);
-    }
-    let enough = u32::try_from(if everybody { swarm.len() / 2 + 1 } else { 1 }).unwrap_or(u32::MAX);
+    let members = in_order_of_trust(&shared.network, &swarm);
+    let enough = u32::try_from(swarm.len() / 2 + 1).unwrap_or(u32::MAX);
     let (tell, mut told) = mpsc::channel(members.len().max(1));
     for member in members {
         let turn = shared.reading.of(&member);
         let (worker, tell) = (Arc::clone(shared), tell.clone());
         shared.spawn(async move {
-            let turn = match turn.try_lock() {
-                Ok(turn) => turn,
-                // The next round of the loop will ask it; who asked for everything waits for what is under way.
-                Err(_) if !everybody => return,
-                Err(_) => turn.lock().await,
-            };
+            let turn = turn.lock().await;
             let read = drain(&worker, &member, &account).await;
             drop(turn);
             let _ = tell.send(read).await;

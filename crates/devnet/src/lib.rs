@@ -186,8 +186,9 @@ impl Devnet {
         if !layout.directory().exists() {
             progress(Progress::Preparing);
         }
+        // Before anything is planned: ports that dying nodes still hold would be taken for somebody else's.
+        until_free(&layout, count, &mut progress).await?;
         let plan = Plan::prepare(layout, count, seed_http, now())?;
-        until_free(&plan, &mut progress).await?;
         let mut network = Self { plan, exe: exe.to_owned(), processes: Vec::new(), _lock: lock };
         // All at once: what a node does while starting is mostly waiting for its disk.
         let starts: Vec<_> = network
@@ -301,13 +302,17 @@ impl Devnet {
 
 /// Waits until no node of an earlier run is left. One whose parent was killed notices that, finishes its requests and lets
 /// go of its folder and its addresses, which takes a moment.
-async fn until_free(plan: &Plan, progress: &mut impl FnMut(Progress)) -> Result<(), DevnetError> {
+async fn until_free(
+    layout: &Layout,
+    count: usize,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), DevnetError> {
     let started = tokio::time::Instant::now();
-    for node in plan.nodes() {
-        let dir = plan.layout().node_dir(node.index);
+    for index in 1..=count {
+        let dir = layout.node_dir(index);
         while conclave_node::is_running(&dir) {
             if started.elapsed() > process::STOP_TIMEOUT {
-                return Err(DevnetError::Left { index: node.index, dir });
+                return Err(DevnetError::Left { index, dir });
             }
             progress(Progress::Waiting);
             // The operating system tells nobody when a lock is given back.

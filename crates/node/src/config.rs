@@ -33,6 +33,10 @@ pub struct NodeConfig {
     /// Most bytes of the message database. 10 GiB unless given.
     #[serde(default = "default_max_bytes")]
     pub max_store_bytes: u64,
+    /// The answer to a client that waits for news goes out up to so many milliseconds later, at random, so that whoever
+    /// sees only sizes and times cannot tell to the millisecond when something came. 10 unless given.
+    #[serde(default = "default_wait_jitter_ms")]
+    pub wait_jitter_ms: u64,
     /// Storage requests a second that one client's address (IPv4, or IPv6 /64) may go on with. 300 unless given; 0 is no
     /// limit, for networks where everybody comes from one address. (storage-and-onion 8.1)
     #[serde(default = "default_rate")]
@@ -92,6 +96,7 @@ impl NodeConfig {
             listen_quic: None,
             seed_http: None,
             max_store_bytes: default_max_bytes(),
+            wait_jitter_ms: default_wait_jitter_ms(),
             rate_per_second: default_rate(),
             rate_burst: default_burst(),
             shed_above_ms: default_shed_above(),
@@ -129,7 +134,7 @@ impl NodeConfig {
 }
 
 /// Every key there is.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "data_dir",
     "network",
     "directory",
@@ -137,6 +142,7 @@ const KEYS: [&str; 14] = [
     "listen_quic",
     "seed_http",
     "max_store_bytes",
+    "wait_jitter_ms",
     "rate_per_second",
     "rate_burst",
     "shed_above_ms",
@@ -177,6 +183,10 @@ fn distance(one: &str, other: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or_default()
+}
+
+const fn default_wait_jitter_ms() -> u64 {
+    10
 }
 
 const fn default_max_bytes() -> u64 {

@@ -10,6 +10,8 @@ mod limit;
 mod load;
 mod local;
 mod metrics;
+mod monitor;
+mod news;
 mod node;
 mod onion;
 mod peer;
@@ -18,7 +20,9 @@ pub mod registry;
 mod rpc;
 pub mod store;
 pub mod swarm;
+mod waiting;
 mod web;
+mod work;
 mod writes;
 
 pub use config::{ConfigError, KEY_FILE, NodeConfig};

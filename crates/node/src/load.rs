@@ -48,7 +48,7 @@ impl Load {
         Self::new(ONION_PLACES, BYTES)
     }
 
-    fn new(places: usize, bytes: usize) -> Self {
+    pub(crate) fn new(places: usize, bytes: usize) -> Self {
         Self {
             all_places: places,
             places: Arc::new(Semaphore::new(places)),

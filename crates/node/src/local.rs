@@ -24,6 +24,8 @@ pub(crate) async fn apply(shared: &Shared, request: &Request) -> MemberResult {
         expiry: store.expiry(),
         data: store.data.clone(),
     };
+    // Kept until it is durable, for those who want to hear of it.
+    let news = (shared.hooks.misbehave != Misbehave::Forgets).then(|| message.clone());
     let stored = if shared.hooks.misbehave == Misbehave::Forgets {
         Ok(crate::store::Stored { already: false, expiry: message.expiry })
     } else {
@@ -31,6 +33,9 @@ pub(crate) async fn apply(shared: &Shared, request: &Request) -> MemberResult {
     };
     match stored {
         Ok(stored) => {
+            if let (false, Some(message)) = (stored.already, news) {
+                shared.news.stored(&message, shared.now());
+            }
             let outcome = Outcome::Stored { hash, expiry: stored.expiry, already: stored.already };
             let signed = match shared.hooks.misbehave {
                 Misbehave::WrongKey => {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -21,11 +20,13 @@ use crate::hooks::{Hooks, Observer, Received};
 use crate::limit::{self, Gate};
 use crate::load::Load;
 use crate::metrics::{self, Metrics};
+use crate::news::News;
 use crate::proxy::{self, Proxy};
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
+use crate::work::Held;
 use crate::writes::Writes;
-use crate::{onion, peer, rpc, web, writes};
+use crate::{monitor, onion, peer, rpc, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -127,8 +128,13 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) proxy: Proxy,
     pub(crate) metrics: Arc<Metrics>,
+    /// Requests that wait.
+    pub(crate) held: Held,
+    pub(crate) news: News,
+    /// The most by which the answer to a request that waited is delayed.
+    pub(crate) wait_jitter: Duration,
     /// Nothing new is taken on.
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
     /// Pages being read.
     pub(crate) reads: Arc<Semaphore>,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
@@ -150,7 +156,13 @@ impl Shared {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the node begins to stop.
+    pub(crate) async fn stopping_begins(&self) {
+        // An error would mean that the sender is gone, which is in `self`.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     /// The QUIC endpoint, while the node runs.
@@ -237,7 +249,10 @@ impl Node {
             clients: Load::of_clients(),
             members: Load::of_members(),
             onions: Load::of_onions(),
-            stopping: AtomicBool::new(false),
+            held: Held::default(),
+            news: News::default(),
+            wait_jitter: Duration::from_millis(config.wait_jitter_ms),
+            stopping: watch::channel(false).0,
             reads: Arc::new(Semaphore::new(rpc::READS_AT_ONCE)),
             endpoint: RwLock::new(None),
         });
@@ -305,6 +320,11 @@ impl Node {
         self.shared.registry.views()
     }
 
+    /// How many requests wait here: for news, or for the answer of a hop that waits.
+    pub fn held(&self) -> usize {
+        self.shared.held.count()
+    }
+
     /// The messages it keeps.
     pub fn store(&self) -> &MessageStore {
         &self.shared.store
@@ -314,7 +334,7 @@ impl Node {
     /// for telling the peers. The QUIC address may stay taken for three more seconds, if the process goes on.
     pub async fn shutdown(mut self) {
         let bound = tokio::time::Instant::now() + STOP_WITHIN;
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.stopping.send_replace(true);
         let stops: Vec<_> =
             self.servers.drain(..).map(|server| tokio::spawn(server.shutdown(STOP_WITHIN))).collect();
         for stop in stops {
@@ -384,6 +404,7 @@ async fn follow_directory(shared: Arc<Shared>) {
             endpoint.recheck_nodes();
         }
         writes::swarm_changed(&shared);
+        shared.news.moved(|account| view.is_ours(account), |account| monitor::ended(&shared, account));
         peer::greet(&shared);
     };
     shared.registry.follow(|| shared.now(), changed).await;
@@ -397,6 +418,7 @@ async fn sweep(shared: Arc<Shared>) {
         if let Err(error) = shared.store.sweep_expired(shared.now()).await {
             tracing::warn!(%error, "expired messages could not be deleted");
         }
+        shared.news.sweep(shared.now());
     }
 }
 

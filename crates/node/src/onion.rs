@@ -19,7 +19,9 @@ use crate::metrics::{self, Role};
 use crate::node::Shared;
 use crate::peer::{self, HopFailure};
 use crate::proxy::Refused;
-use crate::rpc::{self, Via};
+use crate::rpc::Via;
+use crate::waiting;
+use crate::work::Work;
 
 /// The largest sealed reply that hops can hand back: a frame without what surrounds the reply in it.
 pub(crate) const MAX_REPLY: usize = MAX_FRAME - 128;
@@ -42,15 +44,15 @@ impl<B: Into<Bytes>> From<(u16, B)> for HopAnswer {
 }
 
 /// The guard's part: a client's request, over HTTPS or QUIC.
-pub(crate) async fn entry(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
+pub(crate) async fn entry(shared: &Arc<Shared>, body: &[u8], work: &Work) -> HopAnswer {
     match peel::parse_guard_body(body) {
-        Ok((layer, hop_no)) => process(shared, layer, hop_no).await,
+        Ok((layer, hop_no)) => process(shared, layer, hop_no, work).await,
         Err(error) => refusal(&error),
     }
 }
 
 /// The part of a node that another node passes a layer to.
-pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
+pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8], work: &Work) -> HopAnswer {
     let relayed = match OnionRelay::decode(body) {
         Ok(relayed) => relayed,
         Err(PeerError::TooManyHops) => return refusal(&PeelError::TooManyHops),
@@ -62,17 +64,17 @@ pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8]) -> HopAnswer {
     let Ok(ephemeral_key) = conclave_crypto::X25519Public::from_bytes(relayed.ephemeral_key) else {
         return refusal(&PeelError::Relayed("the ephemeral_key cannot be used".to_owned()));
     };
-    process(shared, Layer { data: relayed.data, enc_type, ephemeral_key }, relayed.hop_no).await
+    process(shared, Layer { data: relayed.data, enc_type, ephemeral_key }, relayed.hop_no, work).await
 }
 
-async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> HopAnswer {
-    let (role, answer) = open(shared, layer, hop_no).await;
+async fn process(shared: &Arc<Shared>, layer: Layer, hop_no: u64, work: &Work) -> HopAnswer {
+    let (role, answer) = open(shared, layer, hop_no, work).await;
     shared.metrics.hop(role, answer.code);
     answer
 }
 
 /// What came of a layer, and what this node was for it.
-async fn open(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> (Role, HopAnswer) {
+async fn open(shared: &Arc<Shared>, layer: Layer, hop_no: u64, work: &Work) -> (Role, HopAnswer) {
     // Peeling uses the layer up; only an observer wants to see it afterwards.
     let sealed_layer = shared.is_observed().then(|| layer.data.clone());
     let peeled = match peel::peel_owned(&shared.x25519, layer) {
@@ -86,7 +88,7 @@ async fn open(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> (Role, HopAnsw
         Peeled::Final { body, reply } => {
             let (began, asked) = (Instant::now(), body.len());
             let (method, answer) = match Request::from_json_body(&body) {
-                Ok(request) => (request.method(), rpc::answer(shared, request, Via::Onion).await),
+                Ok(request) => (request.method(), waiting::answer(shared, request, Via::Onion, work).await),
                 Err(error) => (metrics::NO_METHOD, Answer::from(error)),
             };
             drop(body);
@@ -95,7 +97,7 @@ async fn open(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> (Role, HopAnsw
                 transport: metrics::Transport::onion,
                 method,
                 code: answer.code,
-                took: began.elapsed(),
+                took: (!work.has_rested()).then(|| began.elapsed()),
                 asked,
                 answered: sealed.body.len(),
             });
@@ -115,16 +117,28 @@ async fn open(shared: &Arc<Shared>, layer: Layer, hop_no: u64) -> (Role, HopAnsw
             };
             (Role::server, answer)
         }
-        Peeled::Relay { destination, layer } => {
-            (Role::relay, relay(shared, destination, layer, hop_no).await)
+        Peeled::Relay { destination, layer, hold_ms } => {
+            (Role::relay, relay(shared, destination, layer, (hop_no, hold_ms), work).await)
         }
     }
 }
 
-async fn relay(shared: &Arc<Shared>, destination: Ed25519Public, layer: Layer, hop_no: u64) -> HopAnswer {
+async fn relay(
+    shared: &Arc<Shared>,
+    destination: Ed25519Public,
+    layer: Layer,
+    (hop_no, hold_ms): (u64, u64),
+    work: &Work,
+) -> HopAnswer {
     let view = shared.view();
     let Some(next) = view.directory().node(&destination) else {
         return (502, format!("Next node not found: {}", destination.to_hex())).into();
+    };
+    // Refused early, while the client can still go elsewhere.
+    let _hold = match (hold_ms > 0).then(|| work.rest(&shared.held)) {
+        None => None,
+        Some(Some(hold)) => Some(hold),
+        Some(None) => return (503, peer::BUSY).into(),
     };
     let layer = OnionRelay {
         data: layer.data,
@@ -132,7 +146,17 @@ async fn relay(shared: &Arc<Shared>, destination: Ed25519Public, layer: Layer, h
         ephemeral_key: *layer.ephemeral_key.as_bytes(),
         hop_no: hop_no.saturating_add(1),
     };
-    match peer::relay(shared, next, layer).await {
+    let relayed = peer::relay(shared, next, layer);
+    let answer = if hold_ms > 0 {
+        tokio::select! {
+            answer = relayed => answer,
+            // Nothing is lost: the client asks again, over another path.
+            () = shared.stopping_begins() => return (503, peer::NOT_READY).into(),
+        }
+    } else {
+        relayed.await
+    };
+    match answer {
         Ok((code, body)) => (status::relayed(code), body).into(),
         Err(HopFailure::Unreachable) => {
             (502, format!("Next node is currently unreachable: {}", destination.to_hex())).into()
@@ -160,7 +184,7 @@ fn observe(shared: &Shared, sealed: &[u8], peeled: &Peeled) {
     shared.observe(|| match peeled {
         Peeled::Final { body, .. } => Received::PeeledRequest { sealed, body },
         Peeled::Proxy { plaintext, .. } => Received::PeeledRequest { sealed, body: plaintext },
-        Peeled::Relay { destination, layer } => {
+        Peeled::Relay { destination, layer, .. } => {
             Received::PeeledLayer { sealed, destination: *destination, layer: &layer.data }
         }
         Peeled::Refused { .. } => Received::PeeledRequest { sealed, body: b"" },

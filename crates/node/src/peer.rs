@@ -18,12 +18,13 @@ use conclave_transport::Deadline;
 use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
 
 use crate::hooks::Received;
-use crate::load::{Load, Ticket};
+use crate::load::Load;
 use crate::metrics::{self, Shed, Transport};
 use crate::node::Shared;
 use crate::onion::HopAnswer;
 use crate::rpc::Via;
-use crate::{onion, rpc, swarm};
+use crate::work::{Asker, Work};
+use crate::{monitor, onion, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
@@ -32,6 +33,7 @@ pub(crate) const NOT_READY: &str = "Service node is not ready: shutting down\n";
 /// What a client is told that asks too often. (storage-and-onion 1.2)
 const TOO_MANY: &str = "Too many requests, try again later";
 const PING: &str = "snode_ping";
+const MONITOR: &str = "monitor";
 
 /// How long the next hop of an onion request may take. (storage-and-onion 5.2)
 const ONION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,21 +43,23 @@ const ONION_LANES: u8 = 4;
 /// How this node serves QUIC.
 pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     let (serving, listed, adopting) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
-    let handler: quic::Handler = Arc::new(move |peer, endpoint, body| {
+    let handler: quic::Handler = Arc::new(move |asked: quic::Asked| {
         let shared = Arc::clone(&serving);
         Box::pin(async move {
-            if shared.is_stopping() && endpoint != PING {
+            let alpn = asked.peer.alpn;
+            if shared.is_stopping() && asked.endpoint != PING {
                 shared.metrics.shed(Shed::stopping);
-                return not_ready(&shared, peer.alpn, &endpoint);
+                return not_ready(&shared, alpn, &asked.endpoint);
             }
-            if let Some(refusal) = refuse(&shared, peer, &endpoint) {
+            if let Some(refusal) = refuse(&shared, asked.peer, &asked.endpoint) {
                 return refusal;
             }
-            let Some(ticket) = load(&shared, peer.alpn, &endpoint).enter(body.len()) else {
-                return busy(&shared, peer.alpn, &endpoint);
+            let Some(ticket) = load(&shared, alpn, &asked.endpoint).enter(asked.body.len()) else {
+                return busy(&shared, alpn, &asked.endpoint);
             };
+            let work = Work::new(Asker::of(&asked.peer), ticket, Some(asked.place.clone()));
             // A task of its own: a write that began is finished, whoever goes away.
-            tokio::spawn(async move { serve(&shared, ticket, peer, &endpoint, body).await })
+            tokio::spawn(async move { serve(&shared, work, asked).await })
                 .await
                 .unwrap_or_else(|_| Err(Bytes::from_static(b"request failed")))
         })
@@ -67,18 +71,14 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     }
 }
 
-async fn serve(
-    shared: &Arc<Shared>,
-    ticket: Ticket,
-    peer: Peer,
-    endpoint: &str,
-    body: Bytes,
-) -> quic::Answer {
-    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint, body: &body });
+async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::Answer {
+    let quic::Asked { peer, endpoint, body, notifier, .. } = asked;
+    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint: &endpoint, body: &body });
     let (began, asked) = (Instant::now(), body.len());
     let (method, answer) = match peer.alpn {
-        Alpn::Node => answer_node(shared, endpoint, &body).await,
-        Alpn::Client => answer_client(shared, endpoint, &body).await,
+        Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
+        Alpn::Client if endpoint == MONITOR => (MONITOR, Ok(monitor::answer(shared, &body, &notifier))),
+        Alpn::Client => answer_client(shared, &endpoint, &body, &work).await,
     };
     drop(body);
     let (Ok(words) | Err(words)) = &answer;
@@ -86,17 +86,18 @@ async fn serve(
         transport: if peer.alpn == Alpn::Node { Transport::node } else { Transport::quic },
         method,
         code: answer.as_ref().map_or_else(|error| code_of(error), |_| 200),
-        took: began.elapsed(),
+        took: (!work.has_rested()).then(|| began.elapsed()),
         asked,
         answered: words.len(),
     });
-    ticket.hold(answer?).map_or_else(|| busy(shared, peer.alpn, endpoint), Ok)
+    let load = load(shared, peer.alpn, &endpoint);
+    work.finish(load, answer?).map_or_else(|| busy(shared, peer.alpn, &endpoint), Ok)
 }
 
 /// What is said to clients that may not ask now. (storage-and-onion 1.1, 8.1)
 fn refuse(shared: &Shared, peer: Peer, endpoint: &str) -> Option<quic::Answer> {
     let (shed, text) = match (peer.alpn, endpoint) {
-        (Alpn::Node, _) | (_, PING | "monitor") => return None,
+        (Alpn::Node, _) | (_, PING | MONITOR) => return None,
         (Alpn::Client, "onion_req") if shared.gate.admit_any() => return None,
         (Alpn::Client, "onion_req") => (Shed::overload, error_text(503, BUSY.as_bytes())),
         (Alpn::Client, _) => match shared.gate.admit_client(peer.address.ip()) {
@@ -143,7 +144,12 @@ fn busy(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
 }
 
 /// The answer, and the name it is counted under.
-async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> (&'static str, quic::Answer) {
+async fn answer_node(
+    shared: &Arc<Shared>,
+    endpoint: &str,
+    body: &[u8],
+    work: &Work,
+) -> (&'static str, quic::Answer) {
     match endpoint {
         PING => (PING, Ok(Bytes::from_static(b"pong"))),
         "storage_cc" => {
@@ -157,7 +163,7 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> (&'st
             ("storage_cc", answer.map(Bytes::from).map_err(|answer| error_body(&answer)))
         }
         "onion_request" => {
-            let answer = onion::hop(shared, body).await;
+            let answer = onion::hop(shared, body, work).await;
             ("onion_request", Ok(wire::encode_relay_reply(answer.code, &answer.body).into()))
         }
         _ => (metrics::NO_METHOD, Err(invalid_endpoint(endpoint))),
@@ -165,17 +171,22 @@ async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> (&'st
 }
 
 /// The answer, and the name it is counted under: never the client's own words.
-async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8]) -> (&'static str, quic::Answer) {
+async fn answer_client(
+    shared: &Arc<Shared>,
+    endpoint: &str,
+    body: &[u8],
+    work: &Work,
+) -> (&'static str, quic::Answer) {
     match endpoint {
         PING => (PING, Ok(Bytes::from_static(b"pong"))),
-        "onion_req" => match onion::entry(shared, body).await {
+        "onion_req" => match onion::entry(shared, body, work).await {
             HopAnswer { code: 200, body, .. } => ("onion_req", Ok(body)),
             HopAnswer { code, body, .. } => ("onion_req", Err(error_text(code, &body))),
         },
         method => match Request::from_either(method, body) {
             Ok(request) => {
                 let method = request.method();
-                let answer = rpc::answer(shared, request, Via::Direct).await;
+                let answer = waiting::answer(shared, request, Via::Direct, work).await;
                 (method, framed(&answer, body.starts_with(b"d")))
             }
             Err(error) if error.body == format!("no method {method}") => {

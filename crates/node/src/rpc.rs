@@ -9,7 +9,7 @@ use std::time::Duration;
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::rpc::answers::{self, InfoAnswer, RetrieveAnswer};
-use conclave_proto::rpc::{Answer, Body, CONCLAVE_DIRECTORY, Request, Retrieve, Store};
+use conclave_proto::rpc::{Answer, Body, CONCLAVE_DIRECTORY, CONCLAVE_WAIT, Request, Retrieve, Store, Wait};
 use conclave_proto::{Version, active_nodes};
 
 use crate::hooks::{Misbehave, Received};
@@ -31,7 +31,7 @@ pub(crate) const READS_AT_ONCE: usize = 16;
 const MAX_RETRIEVE_BY_ONION: u64 = MAX_RETRIEVE / 16 * 15;
 
 /// Our methods that this node answers, as `info` announces them. (docs/protocol/extensions)
-const EXTENSIONS: [&str; 1] = [CONCLAVE_DIRECTORY];
+const EXTENSIONS: [&str; 2] = [CONCLAVE_DIRECTORY, CONCLAVE_WAIT];
 
 /// How a client's request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +216,17 @@ fn allow_retrieve(shared: &Shared, request: &Request, retrieve: &Retrieve) -> Re
         signed_now(shared.now(), timed.timestamp, "retrieve")?;
     }
     verify(request)
+}
+
+/// Whether a client may wait for news.
+pub(crate) fn allow_wait(shared: &Shared, wait: &Wait) -> Result<(), Answer> {
+    // Checks look at requests, and this is one.
+    let request = Request::ConclaveWait(wait.clone());
+    if let Some(refused) = wrong_swarm(shared, &request) {
+        return Err(refused);
+    }
+    signed_now(shared.now(), wait.auth.timestamp, CONCLAVE_WAIT)?;
+    verify(&request)
 }
 
 fn signed_now(now: Timestamp, signed_at: Timestamp, what: &str) -> Result<(), Answer> {

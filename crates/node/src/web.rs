@@ -15,7 +15,8 @@ use crate::hooks::Received;
 use crate::metrics::{self, Shed};
 use crate::node::{ADVERTISED_VERSION, HARDFORK, Shared};
 use crate::rpc::Via;
-use crate::{onion, peer, rpc};
+use crate::work::{Asker, Work};
+use crate::{onion, peer, waiting};
 
 const ONION_PATH: &str = "/onion_req/v2";
 const STORAGE_PATH: &str = "/storage_rpc/v1";
@@ -45,20 +46,22 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
             }
             let load = if is_onion { &shared.onions } else { &shared.clients };
             let Some(ticket) = load.enter(incoming.body.len()) else { return busy(&shared) };
+            let work = Work::new(Asker::client(incoming.peer.ip()), ticket, None);
             // Work goes on when the client goes away: a write that began is finished.
             let worker = Arc::clone(&shared);
             let (began, asked) = (Instant::now(), incoming.body.len());
             tokio::spawn(async move {
-                let (method, mut reply) = route(&worker, incoming).await;
+                let (method, mut reply) = route(&worker, incoming, &work).await;
                 worker.metrics.answered(&metrics::Request {
                     transport: metrics::Transport::https,
                     method,
                     code: reply.status,
-                    took: began.elapsed(),
+                    took: (!work.has_rested()).then(|| began.elapsed()),
                     asked,
                     answered: reply.body.len(),
                 });
-                match ticket.hold(std::mem::take(&mut reply.body)) {
+                let load = if is_onion { &worker.onions } else { &worker.clients };
+                match work.finish(load, std::mem::take(&mut reply.body)) {
                     Some(body) => Reply { body, ..reply },
                     None => busy(&worker),
                 }
@@ -117,12 +120,12 @@ fn refuse(shared: &Shared, incoming: &Incoming) -> Option<Reply> {
 }
 
 /// The answer, and the name it is counted under.
-async fn route(shared: &Arc<Shared>, incoming: Incoming) -> (&'static str, Reply) {
+async fn route(shared: &Arc<Shared>, incoming: Incoming, work: &Work) -> (&'static str, Reply) {
     observe(shared, &incoming);
     match (&incoming.method, path(&incoming)) {
         (&Method::POST, "/ping_test/v1") => ("ping_test", ping(shared)),
-        (&Method::POST, STORAGE_PATH) => storage_rpc(shared, &incoming).await,
-        (&Method::POST, ONION_PATH) => ("onion_req", onion_request(shared, &incoming.body).await),
+        (&Method::POST, STORAGE_PATH) => storage_rpc(shared, &incoming, work).await,
+        (&Method::POST, ONION_PATH) => ("onion_req", onion_request(shared, &incoming.body, work).await),
         (&Method::POST, "/json_rpc") => ("json_rpc", seed(shared, &incoming.body)),
         (&Method::GET, "/get_stats/v1") => {
             let [major, minor, patch] = ADVERTISED_VERSION;
@@ -133,8 +136,8 @@ async fn route(shared: &Arc<Shared>, incoming: Incoming) -> (&'static str, Reply
     }
 }
 
-async fn onion_request(shared: &Arc<Shared>, body: &[u8]) -> Reply {
-    let answer = onion::entry(shared, body).await;
+async fn onion_request(shared: &Arc<Shared>, body: &[u8], work: &Work) -> Reply {
+    let answer = onion::entry(shared, body, work).await;
     if let Some(headers) = answer.headers {
         // A server's own words, passed on as they came.
         return Reply { headers, ..Reply::new(answer.code, "", answer.body) };
@@ -161,13 +164,13 @@ fn ping(shared: &Shared) -> Reply {
     }
 }
 
-async fn storage_rpc(shared: &Arc<Shared>, incoming: &Incoming) -> (&'static str, Reply) {
+async fn storage_rpc(shared: &Arc<Shared>, incoming: &Incoming, work: &Work) -> (&'static str, Reply) {
     if incoming.headers.get("x-loki-long-poll").is_some_and(|value| !value.is_empty()) {
         let gone = Reply::text(410, "long polling is no longer supported, client upgrade required");
         return (metrics::NO_METHOD, gone);
     }
     let (method, answer) = match Request::from_json_body(&incoming.body) {
-        Ok(request) => (request.method(), rpc::answer(shared, request, Via::Direct).await),
+        Ok(request) => (request.method(), waiting::answer(shared, request, Via::Direct, work).await),
         Err(error) => (metrics::NO_METHOD, Answer::from(error)),
     };
     (method, Reply::new(answer.code, answer.content_type(), answer.bytes(false)))

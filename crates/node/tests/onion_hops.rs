@@ -207,7 +207,7 @@ async fn a_hop_that_answers_nonsense_is_an_invalid_response() {
     let [guard, strange] = swarm.listed[..] else { panic!() };
     let options = Options {
         is_node: Arc::new(|_| true),
-        ..Options::new(Arc::new(|_, _, _| Box::pin(async { Ok(b"le".as_slice().into()) })))
+        ..Options::new(Arc::new(|_| Box::pin(async { Ok(b"le".as_slice().into()) })))
     };
     let address = (strange.ip, strange.quic_port).into();
     let _endpoint = Endpoint::listen(address, &node_secret(1), options).unwrap();

@@ -70,6 +70,9 @@ impl PeelError {
     }
 }
 
+/// The key of a layer's JSON that says how long the answer may be held back. Other programs ignore it.
+pub const HOLD_FIELD: &str = "hold_ms";
+
 /// What the JSON of a layer says to do with its blob (storage-and-onion 6.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Routing {
@@ -90,6 +93,8 @@ pub enum Routing {
         ephemeral_key: X25519Public,
         /// The cipher of the next layer.
         enc_type: EncType,
+        /// See [`Peeled::Relay`].
+        hold_ms: u64,
     },
 }
 
@@ -118,6 +123,9 @@ pub enum Peeled {
         destination: Ed25519Public,
         /// The layer for it.
         layer: Layer,
+        /// The client says that the answer may be held back so long, in milliseconds: the request waits there and is no
+        /// work meanwhile. 0 for all ordinary requests. Ours (docs/protocol/extensions).
+        hold_ms: u64,
     },
     /// Nothing this node does. The client is told, sealed, with this status and text.
     Refused {
@@ -219,7 +227,14 @@ pub fn routing(control: &Map<String, Value>) -> Result<Routing, &'static str> {
     }
     let destination = control.get("destination").and_then(Value::as_str).ok_or(INVALID)?;
     let (ephemeral_key, enc_type) = layer_key(control).map_err(|_| INVALID)?;
-    Ok(Routing::Snode { destination: key_bytes(destination).ok_or(INVALID)?, ephemeral_key, enc_type })
+    // Not ours to refuse a request for: what is no number is as if it were not there.
+    let hold_ms = control.get(HOLD_FIELD).and_then(Value::as_u64).unwrap_or_default();
+    Ok(Routing::Snode {
+        destination: key_bytes(destination).ok_or(INVALID)?,
+        ephemeral_key,
+        enc_type,
+        hold_ms,
+    })
 }
 
 /// Whether a node passes requests on to this path of a server.
@@ -292,11 +307,11 @@ fn dispatch(buffer: Vec<u8>, range: Range<usize>, keys: ChannelKeys) -> Result<P
             Peeled::Proxy { server, plaintext: keep(buffer, &range), reply }
         }
         Routing::Server(_) => return refused("Invalid url", reply),
-        Routing::Snode { destination, ephemeral_key, enc_type } => {
+        Routing::Snode { destination, ephemeral_key, enc_type, hold_ms } => {
             let destination =
                 Ed25519Public::from_bytes(destination).map_err(|_| PeelError::NoSuchNode(destination))?;
             let layer = Layer { data: keep(buffer, &body), enc_type, ephemeral_key };
-            Peeled::Relay { destination, layer }
+            Peeled::Relay { destination, layer, hold_ms }
         }
     })
 }

@@ -9,6 +9,8 @@ use conclave_proto::v4::{InvalidV4, V4Reply, V4Request};
 use conclave_proto::{SnodeRecord, base64, combined};
 use serde_json::{Value, json};
 
+use crate::peel::HOLD_FIELD;
+
 /// Where a request goes.
 #[derive(Clone, Copy, Debug)]
 pub enum Destination<'a> {
@@ -110,6 +112,23 @@ pub fn seal(
     seal_with_cipher(EncType::XChaCha20, hops, destination, rng)
 }
 
+/// [`seal`] for a request whose answer may be held back for `hold_ms` milliseconds: every hop but the guard's own framing
+/// is told, so that it does not count the request as work meanwhile.
+///
+/// # Errors
+/// [`NoHops`].
+pub fn seal_held(
+    hops: &[SnodeRecord],
+    destination: Destination<'_>,
+    hold_ms: u64,
+    rng: &mut impl CryptoRngCore,
+) -> Result<SealedRequest, NoHops> {
+    let innermost = LayerSecret::generate(EncType::XChaCha20, rng);
+    let layers: Vec<LayerSecret> =
+        hops.iter().map(|_| LayerSecret::generate(EncType::XChaCha20, rng)).collect();
+    seal_layers(hops, destination, innermost, &layers, Some(hold_ms))
+}
+
 /// [`seal`] with another cipher for all layers, for destinations and hops that know only AES-GCM.
 ///
 /// # Errors
@@ -136,6 +155,16 @@ pub fn seal_with(
     innermost: LayerSecret,
     layers: &[LayerSecret],
 ) -> Result<SealedRequest, NoHops> {
+    seal_layers(hops, destination, innermost, layers, None)
+}
+
+fn seal_layers(
+    hops: &[SnodeRecord],
+    destination: Destination<'_>,
+    innermost: LayerSecret,
+    layers: &[LayerSecret],
+    hold_ms: Option<u64>,
+) -> Result<SealedRequest, NoHops> {
     if hops.is_empty() || hops.len() != layers.len() {
         return Err(NoHops);
     }
@@ -155,6 +184,9 @@ pub fn seal_with(
     let fallback = (innermost.enc_type == EncType::XChaCha20).then_some((innermost.ephemeral, key));
     let reply = ReplyKey { keys, fallback };
     for (hop, layer) in hops.iter().zip(layers).rev() {
+        if let (Some(hold_ms), Value::Object(fields)) = (hold_ms, &mut routing) {
+            fields.insert(HOLD_FIELD.to_owned(), hold_ms.into());
+        }
         let plaintext = combined::encode(&blob, &routing);
         let keys = ChannelKeys::for_client(layer.enc_type, &layer.ephemeral, &hop.x25519);
         blob = keys.seal_with_nonce(&plaintext, &layer.nonce);

@@ -52,7 +52,7 @@ fn travel(nodes: &[Node], guard_body: &[u8]) -> Result<(Vec<u8>, ReplySealer), S
     for _ in nodes {
         match peel::peel(&nodes[at].x25519, &layer).map_err(|e| e.to_string())? {
             Peeled::Final { body, reply } if at == nodes.len() - 1 => return Ok((body, reply)),
-            Peeled::Relay { destination, layer: next } => {
+            Peeled::Relay { destination, layer: next, .. } => {
                 at = nodes
                     .iter()
                     .position(|node| node.record.ed25519 == destination)

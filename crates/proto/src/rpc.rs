@@ -16,6 +16,7 @@ pub mod results;
 pub mod signing;
 pub mod status;
 mod value;
+mod wait;
 mod write;
 
 use conclave_crypto::AccountId;
@@ -27,6 +28,7 @@ pub use requests::{
     Lifetime, NodeState, OxendRequest, Retrieve, Revocation, RevokedSubaccounts, Scope, Store, TimedAuth,
 };
 pub use value::{Dict, Value};
+pub use wait::{CONCLAVE_WAIT, MAX_POSITIONS, MAX_WAIT_MS, Wait, WaitAnswer};
 
 /// Bytes of a stored message (2.7).
 pub const MAX_STORE_DATA: usize = 76_800;
@@ -61,6 +63,8 @@ pub enum Request {
     ActiveNodesBin,
     /// Ours: the signed directory (docs/protocol/extensions).
     ConclaveDirectory,
+    /// Ours: see [`Wait`].
+    ConclaveWait(Wait),
     Batch(Vec<Request>),
     Sequence(Vec<Request>),
     IfElse(Box<IfElse>),
@@ -186,6 +190,7 @@ impl Request {
             Self::OxendRequest(_) => "oxend_request",
             Self::ActiveNodesBin => "active_nodes_bin",
             Self::ConclaveDirectory => CONCLAVE_DIRECTORY,
+            Self::ConclaveWait(_) => CONCLAVE_WAIT,
             Self::Batch(_) => "batch",
             Self::Sequence(_) => "sequence",
             Self::IfElse(_) => "ifelse",
@@ -207,9 +212,9 @@ impl Request {
         )
     }
 
-    /// Whether the request holds other requests; those may not stand in a batch.
+    /// Whether the request holds other requests, or waits; those may not stand in a batch.
     pub const fn is_meta(&self) -> bool {
-        matches!(self, Self::Batch(_) | Self::Sequence(_) | Self::IfElse(_))
+        matches!(self, Self::Batch(_) | Self::Sequence(_) | Self::IfElse(_) | Self::ConclaveWait(_))
     }
 
     /// The account whose mailboxes the request touches: only its swarm may answer (2.5). `None` for
@@ -226,6 +231,7 @@ impl Request {
             Self::GetExpiries(r) => &r.account,
             Self::RevokeSubaccount(r) | Self::UnrevokeSubaccount(r) => &r.account,
             Self::RevokedSubaccounts(r) => &r.account,
+            Self::ConclaveWait(r) => &r.account,
             _ => return None,
         })
     }
@@ -246,6 +252,7 @@ impl Request {
             Self::GetExpiries(r) => Some(&r.auth),
             Self::RevokeSubaccount(r) | Self::UnrevokeSubaccount(r) => Some(&r.auth),
             Self::RevokedSubaccounts(r) => Some(&r.auth),
+            Self::ConclaveWait(r) => Some(&r.auth.auth),
             _ => None,
         }
     }

@@ -22,9 +22,10 @@ use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use conclave_proto::btstream;
 
-pub use connection::Connection;
+pub use connection::{Connection, Notification};
 pub use endpoint::{Endpoint, Options};
 pub use pool::{PeerState, Pool};
+pub use stream::{Gone, Notifier, Place};
 
 /// Streams a peer may have open at once. (storage-and-onion 1.3)
 pub const MAX_STREAMS: u32 = 32;
@@ -102,9 +103,24 @@ pub struct Peer {
 pub type Answer = Result<Bytes, Bytes>;
 /// An answer to come.
 pub type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
-/// Answers requests: who asks, the endpoint's name, the body. The future is dropped when its peer
-/// goes away; work that must not stop half way belongs in a task of its own.
-pub type Handler = Arc<dyn Fn(Peer, String, Bytes) -> AnswerFuture + Send + Sync>;
+/// One request as it came in.
+#[derive(Debug)]
+pub struct Asked {
+    /// Who asks.
+    pub peer: Peer,
+    /// What.
+    pub endpoint: String,
+    /// With which body.
+    pub body: Bytes,
+    /// The request's place among those its connection may have running.
+    pub place: Place,
+    /// For telling the asker more than the answer, later.
+    pub notifier: Notifier,
+}
+
+/// Answers requests. The future is dropped when its peer goes away; work that must not stop half way belongs in a task of
+/// its own.
+pub type Handler = Arc<dyn Fn(Asked) -> AnswerFuture + Send + Sync>;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, thiserror::Error)]

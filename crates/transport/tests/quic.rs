@@ -8,7 +8,8 @@ use std::time::Duration;
 use conclave_crypto::Ed25519Secret;
 use conclave_transport::Deadline;
 use conclave_transport::quic::{
-    Alpn, DialError, Endpoint, Handler, Lane, MAX_REQUEST_BYTES, Options, PeerState, Pool, RequestError,
+    Alpn, Asked, DialError, Endpoint, Handler, Lane, MAX_REQUEST_BYTES, MAX_RUNNING_REQUESTS, Options,
+    PeerState, Pool, RequestError,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -25,9 +26,17 @@ fn soon() -> Deadline {
 /// Echoes the body behind the endpoint's name; `fail` fails, `panic` panics, `never` does not answer.
 fn echo(listed: &[u8]) -> Options {
     let listed: Vec<_> = listed.iter().map(|number| key(*number).public()).collect();
-    let handler: Handler = Arc::new(|_, endpoint, body| {
+    let handler: Handler = Arc::new(|Asked { endpoint, body, place, notifier, .. }| {
         Box::pin(async move {
             match endpoint.as_str() {
+                "tell" => {
+                    tokio::spawn(async move { notifier.notify("told", body).await });
+                    Ok(bytes::Bytes::new())
+                }
+                "idle" => {
+                    place.give_back();
+                    std::future::pending().await
+                }
                 "fail" => Err("no".into()),
                 "panic" => panic!("asked to"),
                 "never" => std::future::pending().await,
@@ -248,7 +257,7 @@ async fn a_node_taken_off_the_list_loses_its_connection() {
 async fn shutting_down_delivers_what_is_running() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (begins, goes_on) = (Arc::clone(&begun), Arc::clone(&go_on));
-    let handler: Handler = Arc::new(move |_, _, _| {
+    let handler: Handler = Arc::new(move |_| {
         let (begins, goes_on) = (Arc::clone(&begins), Arc::clone(&goes_on));
         Box::pin(async move {
             begins.notify_one();
@@ -302,7 +311,7 @@ async fn a_handler_ends(close: bool) {
     let (told, mut dropped) = mpsc::unbounded_channel();
     let begun = Arc::new(Notify::new());
     let begins = Arc::clone(&begun);
-    let handler: Handler = Arc::new(move |_, _, _| {
+    let handler: Handler = Arc::new(move |_| {
         let (held, begins) = (TellsWhenDropped(told.clone()), Arc::clone(&begins));
         Box::pin(async move {
             let _held = held;
@@ -334,4 +343,43 @@ async fn the_sockets_are_where_they_were_asked_to_be() {
     assert!(server.local_addr().unwrap().ip().is_loopback());
     let dialler = Endpoint::dialler_at(LOOPBACK, &key(2)).unwrap();
     assert!(dialler.local_addr().unwrap().ip().is_loopback());
+}
+
+#[tokio::test]
+async fn a_server_can_tell_a_client_something_on_its_first_stream() {
+    let server = Endpoint::listen(LOOPBACK, &key(1), echo(&[])).unwrap();
+    let client = Endpoint::client().unwrap();
+    let address = server.local_addr().unwrap();
+    let connection = client.dial(address, key(1).public(), Alpn::Client).await.unwrap();
+    let mut told = connection.notifications();
+    connection.request(Lane::Commands, "first", b"", soon()).await.unwrap();
+    // Asked for on another stream, it comes on the first.
+    for body in [b"one", b"two"] {
+        connection.request(Lane::Data, "tell", body, soon()).await.unwrap();
+        let told = told.recv().await.unwrap();
+        assert_eq!((told.endpoint.as_str(), &told.body[..]), ("told", &body[..]));
+    }
+    let answer = connection.request(Lane::Commands, "still", b"!", soon()).await.unwrap();
+    assert_eq!(answer, "still:!");
+}
+
+#[tokio::test]
+async fn requests_that_only_wait_take_no_place_from_those_that_work() {
+    let server = Endpoint::listen(LOOPBACK, &key(1), echo(&[])).unwrap();
+    let client = Endpoint::client().unwrap();
+    let address = server.local_addr().unwrap();
+    let connection = client.dial(address, key(1).public(), Alpn::Client).await.unwrap();
+    let waiting: Vec<_> = (0..MAX_RUNNING_REQUESTS + 10)
+        .map(|_| {
+            let connection = connection.clone();
+            tokio::spawn(async move { connection.request(Lane::Commands, "idle", b"", soon()).await })
+        })
+        .collect();
+    for number in 0..10 {
+        let answer = connection.request(Lane::Commands, "work", &[number], soon()).await.unwrap();
+        assert_eq!(answer, [b"work:", &[number][..]].concat());
+    }
+    for wait in waiting {
+        wait.abort();
+    }
 }

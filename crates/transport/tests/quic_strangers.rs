@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use conclave_crypto::Ed25519Secret;
 use conclave_transport::Deadline;
 use conclave_transport::quic::{Alpn, Endpoint, Handler, Lane, Options, RequestError};
@@ -21,7 +20,7 @@ const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 
 fn server() -> Endpoint {
     let handler: Handler =
-        Arc::new(|_, _, body: Bytes| Box::pin(async move { Ok(body.iter().rev().copied().collect()) }));
+        Arc::new(|asked| Box::pin(async move { Ok(asked.body.iter().rev().copied().collect()) }));
     Endpoint::listen(LOOPBACK, &Ed25519Secret::from_seed(&[1; 32]), Options::new(handler)).unwrap()
 }
 

@@ -8,16 +8,17 @@ mod guards;
 mod link;
 mod node_list;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use conclave_crypto::Ed25519Public;
 use conclave_onion::outcome::{Outcome, Retry};
-use conclave_onion::request::{Destination, seal};
+use conclave_onion::request::{Destination, seal, seal_held};
 use conclave_onion::{NoPath, Path, PathConfig, PathEvent, PathManager, Target};
 use conclave_proto::network::{Directory, NetworkFile};
 use conclave_proto::rpc::Request;
-use conclave_proto::rpc::answers::{InfoAnswer, Stamp};
+use conclave_proto::rpc::answers::{InfoAnswer, Stamp, extensions};
 use conclave_proto::{SnodeRecord, Timestamp};
 use conclave_transport::Deadline;
 use conclave_transport::https::Client as Https;
@@ -82,7 +83,13 @@ struct Inner {
     contact: Mutex<Contact>,
     /// As last kept in the store.
     avoided: Mutex<Vec<Ed25519Public>>,
+    /// The extensions that nodes announce.
+    offered: Mutex<HashMap<Ed25519Public, Vec<String>>>,
 }
+
+/// The path of a request that waits, so that another one can take another.
+#[derive(Clone, Debug, Default)]
+pub struct HeldPath(Arc<Mutex<Option<Path>>>);
 
 /// Which path an attempt takes, and which it had better not take: the one of the attempt before it.
 struct Over {
@@ -151,6 +158,7 @@ impl Network {
             listed_at: tokio::sync::Mutex::default(),
             contact: Mutex::default(),
             avoided: Mutex::default(),
+            offered: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -291,6 +299,46 @@ impl Network {
         (known < needed).then_some(NoPath { known, needed })
     }
 
+    /// Asks a node something it may take up to `hold` to answer, once, over a path other than that of `beside`.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub async fn ask_held(
+        &self,
+        node: &SnodeRecord,
+        request: &Request,
+        hold: Duration,
+        place: &HeldPath,
+        beside: &HeldPath,
+    ) -> Result<Reply, NetworkError> {
+        self.directory().await?;
+        let over = Over { avoid: Some(Arc::clone(&beside.0)), taken: Arc::clone(&place.0) };
+        let (_, result) = self.attempt(node, request, Some(&over), Some(hold)).await;
+        result.inspect_err(|error| self.note_trouble(error))
+    }
+
+    /// Whether a node announces an extension. Asked once in a run.
+    ///
+    /// # Errors
+    /// [`NetworkError`] if it does not say.
+    pub async fn offers(&self, node: &SnodeRecord, extension: &str) -> Result<bool, NetworkError> {
+        let known = |network: &Self| {
+            let offered = network.inner.offered.lock().unwrap_or_else(PoisonError::into_inner);
+            offered.get(&node.ed25519).map(|list| list.iter().any(|name| name == extension))
+        };
+        if let Some(known) = known(self) {
+            return Ok(known);
+        }
+        let reply = self.ask(node, &Request::Info).await?;
+        if reply.status != 200 {
+            return Err(NetworkError::Unreadable("no answer to info".to_owned()));
+        }
+        let mut offered = self.inner.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.insert(node.ed25519, extensions(&reply.body));
+        drop(offered);
+        Ok(known(self).unwrap_or(false))
+    }
+
     /// Asks several nodes for the time, and takes the median. Does nothing if nobody answers.
     pub async fn learn_time(&self) {
         let Ok(directory) = self.directory().await else { return };
@@ -365,6 +413,17 @@ impl Network {
         request: &Request,
         over: Option<&Over>,
     ) -> (Option<Outcome>, Result<Reply, NetworkError>) {
+        self.attempt(node, request, over, None).await
+    }
+
+    /// [`Self::ask_once`], for an answer that may be held back so long.
+    async fn attempt(
+        &self,
+        node: &SnodeRecord,
+        request: &Request,
+        over: Option<&Over>,
+        hold: Option<Duration>,
+    ) -> (Option<Outcome>, Result<Reply, NetworkError>) {
         let target = Target::Snode(node.ed25519);
         let path = self.path(target, over.and_then(Over::avoided));
         self.keep_guards();
@@ -375,7 +434,7 @@ impl Network {
         if let Some(over) = over {
             over.take(&path);
         }
-        let (outcome, result) = self.over(&path, node, request).await;
+        let (outcome, result) = self.over(&path, node, request, hold).await;
         self.paths().handle(self.now(), PathEvent::Ended { path: &path, target, outcome: &outcome });
         self.keep_guards();
         if result.is_err() {
@@ -407,13 +466,21 @@ impl Network {
         path: &Path,
         node: &SnodeRecord,
         request: &Request,
+        hold: Option<Duration>,
     ) -> (Outcome, Result<Reply, NetworkError>) {
         let body = request.to_json_body();
-        let sealed = seal(path.hops(), Destination::Snode { node, body: &body }, &mut OsRng)
-            .expect("a path has at least one hop");
+        let destination = Destination::Snode { node, body: &body };
+        let sealed = match hold {
+            None => seal(path.hops(), destination, &mut OsRng),
+            Some(hold) => {
+                let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX);
+                seal_held(path.hops(), destination, hold_ms, &mut OsRng)
+            }
+        };
+        let sealed = sealed.expect("a path has at least one hop");
         let guard = path.guard();
         let sent = self.inner.clock.now();
-        let deadline = Deadline::after(REQUEST_TIMEOUT);
+        let deadline = Deadline::after(REQUEST_TIMEOUT + hold.unwrap_or_default());
         let response = match self.inner.links.post_onion(guard, sealed.body, deadline).await {
             Ok(response) => response,
             Err(LinkError::Timeout) => return (Outcome::PathTimeout, Err(NetworkError::Timeout)),
@@ -432,7 +499,10 @@ impl Network {
                 return (Outcome::UnreadableReply, Err(NetworkError::Unreadable(error.to_string())));
             }
         };
-        self.learn_from(node, &reply.body, sent);
+        if hold.is_none() {
+            // How long an answer was held back says nothing about the clock at the other end.
+            self.learn_from(node, &reply.body, sent);
+        }
         let text = match &reply.body {
             Value::String(text) => text.clone(),
             structured => structured.to_string(),

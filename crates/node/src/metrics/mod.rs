@@ -112,7 +112,8 @@ pub(crate) struct Request {
     pub(crate) transport: Transport,
     pub(crate) method: &'static str,
     pub(crate) code: u16,
-    pub(crate) took: Duration,
+    /// `None` if it was held back, waiting for news.
+    pub(crate) took: Option<Duration>,
     /// Bytes of its body.
     pub(crate) asked: usize,
     /// Bytes of the answer.
@@ -143,6 +144,7 @@ struct Gauges {
     store_free_bytes: Gauge,
     store_max_bytes: Gauge,
     peers: Family<State, Gauge>,
+    held: Gauge,
     swarm_members: Gauge,
     directory_height: Gauge,
     connections: Family<Listener, Gauge>,
@@ -207,6 +209,7 @@ impl Metrics {
             g.store_max_bytes.clone(),
         );
         r.register("peers", "Other nodes of the network, by whether there is a connection", g.peers.clone());
+        r.register("held_requests", "Requests that wait for news", g.held.clone());
         r.register("swarm_members", "Nodes of this node's swarm", g.swarm_members.clone());
         r.register("directory_height", "Height of the directory in use", g.directory_height.clone());
         r.register("connections", "Connections to this node", g.connections.clone());
@@ -233,7 +236,9 @@ impl Metrics {
         let Request { transport, method, code, took, asked, answered } = *request;
         let by = By { transport };
         self.requests.get_or_create(&Answered { transport, method, code: known(code) }).inc();
-        self.seconds.get_or_create(&by).observe(took.as_secs_f64());
+        if let Some(took) = took {
+            self.seconds.get_or_create(&by).observe(took.as_secs_f64());
+        }
         self.bytes_in.get_or_create(&by).inc_by(asked as u64);
         self.bytes_out.get_or_create(&by).inc_by(answered as u64);
     }

@@ -103,6 +103,7 @@ async fn look(shared: &Shared, sources: &Sources) {
     for (state, count) in [("connected", connected), ("down", down), ("unknown", unknown)] {
         gauges.peers.get_or_create(&State { state }).set(count);
     }
+    gauges.held.set(signed(shared.held.count() as u64));
     gauges.swarm_members.set(signed(view.others().count() as u64 + 1));
     gauges.directory_height.set(signed(view.directory().height));
     let quic = shared.endpoint().map(|endpoint| endpoint.places()).unwrap_or_default();

@@ -104,7 +104,7 @@ fn full_case(case: &Value, nodes: &[FullNode], server: &X25519Pair) -> Result<()
     for at in 0..3 {
         same("layer", &layer.data, &blobs[3 - at])?;
         match peel::peel(&nodes[at].x25519, &layer).map_err(as_text)? {
-            Peeled::Relay { destination, layer: next } => {
+            Peeled::Relay { destination, layer: next, .. } => {
                 same("next", destination, nodes[at + 1].record.ed25519)?;
                 hop_no += 1;
                 frames.push((hop_no, relay_frame(&next, hop_no)));

@@ -98,7 +98,7 @@ pub fn check_onion_inner_dispatch(value: &Value) -> Result<(), String> {
                     same("forwarded", forwarded.as_str(), Some("the whole plaintext unchanged"))?;
                 }
             }
-            ("snode", Routing::Snode { destination, ephemeral_key, enc_type }) => {
+            ("snode", Routing::Snode { destination, ephemeral_key, enc_type, .. }) => {
                 same("next", &*hex::encode(destination), text(case, "next_ed25519")?)?;
                 same("ephemeral key", ephemeral_key, x25519(case, "ephemeral_key")?)?;
                 same("cipher", enc_type.name(), text(case, "enc_type")?)?;

@@ -305,6 +305,12 @@ pub struct RetrieveAnswer {
 impl RetrieveAnswer {
     /// As an answer.
     pub fn to_answer(&self, stamp: Stamp) -> Answer {
+        let mut result = self.to_dict();
+        stamp.add_to(&mut result);
+        Answer::ok(result)
+    }
+
+    pub(super) fn to_dict(&self) -> Dict {
         let message = |message: &StoredMessage| {
             Value::Dict(Dict::from([
                 ("hash".to_owned(), message.hash.into()),
@@ -313,17 +319,19 @@ impl RetrieveAnswer {
                 ("data".to_owned(), message.data.clone().into()),
             ]))
         };
-        let mut result = Dict::from([
+        Dict::from([
             ("messages".to_owned(), self.messages.iter().map(message).collect::<Vec<_>>().into()),
             ("more".to_owned(), self.more.into()),
-        ]);
-        stamp.add_to(&mut result);
-        Answer::ok(result)
+        ])
     }
 
     /// Reads an answer. `None` if any message in it cannot be read: a cursor must not step over one.
     pub fn from_json(answer: &serde_json::Value) -> Option<Self> {
-        let fields = Fields::Json(answer.as_object()?);
+        Self::from_fields(answer.as_object()?)
+    }
+
+    pub(super) fn from_fields(answer: &serde_json::Map<String, serde_json::Value>) -> Option<Self> {
+        let fields = Fields::Json(answer);
         let message = |field: super::fields::Field<'_>| {
             let fields = field.fields()?;
             Some(StoredMessage {
@@ -395,6 +403,12 @@ impl SwarmMembers {
         let snodes = answer.get("snodes")?.as_array()?.iter().filter_map(snode).collect();
         Some(Self { swarm, snodes })
     }
+}
+
+/// The extensions that a node announces in its answer to `info` (docs/protocol/extensions); none if it is no node of ours.
+pub fn extensions(info: &serde_json::Value) -> Vec<String> {
+    let list = info.get("conclave").and_then(serde_json::Value::as_array);
+    list.into_iter().flatten().filter_map(serde_json::Value::as_str).map(str::to_owned).collect()
 }
 
 /// The answer to `info` (2.16).

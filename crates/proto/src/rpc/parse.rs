@@ -4,10 +4,10 @@ use conclave_crypto::AccountId;
 
 use super::fields::{Field, Fields, missing, shown, wrong};
 use super::{
-    Auth, CONCLAVE_DIRECTORY, Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll, ExpireMode,
-    GetExpiries, IfElse, Lifetime, MAX_BATCH, MAX_REVOKE, MAX_STORE_DATA, OXEND_ENDPOINTS, OxendRequest,
-    Request, Retrieve, Revocation, RevokedSubaccounts, RpcError, Store, SubaccountAuth, SubaccountToken,
-    TimedAuth,
+    Auth, CONCLAVE_DIRECTORY, CONCLAVE_WAIT, Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll,
+    ExpireMode, GetExpiries, IfElse, Lifetime, MAX_BATCH, MAX_POSITIONS, MAX_REVOKE, MAX_STORE_DATA,
+    MAX_WAIT_MS, OXEND_ENDPOINTS, OxendRequest, Request, Retrieve, Revocation, RevokedSubaccounts, RpcError,
+    Store, SubaccountAuth, SubaccountToken, TimedAuth, Wait,
 };
 use crate::{MessageHash, Timestamp, bt};
 
@@ -105,6 +105,7 @@ fn request(method: &str, fields: Fields<'_>) -> Result<Request, RpcError> {
         "oxend_request" => Request::OxendRequest(oxend_request(fields)?),
         "active_nodes_bin" => Request::ActiveNodesBin,
         CONCLAVE_DIRECTORY => Request::ConclaveDirectory,
+        CONCLAVE_WAIT => Request::ConclaveWait(wait(fields)?),
         "batch" => Request::Batch(batch(fields)?),
         "sequence" => Request::Sequence(batch(fields)?),
         "ifelse" => Request::IfElse(Box::new(if_else(fields)?)),
@@ -173,6 +174,29 @@ fn retrieve(fields: Fields<'_>) -> Result<Retrieve, RpcError> {
         max_size: fields.signed("max_size")?,
         auth,
     })
+}
+
+fn wait(fields: Fields<'_>) -> Result<Wait, RpcError> {
+    let account = fields.account(false)?;
+    let positions =
+        fields.field("namespaces").ok_or_else(|| missing("namespaces"))?.list().unwrap_or_default();
+    if positions.is_empty() || positions.len() > MAX_POSITIONS {
+        return Err(RpcError::invalid(format_args!("namespaces must have 1 to {MAX_POSITIONS} entries")));
+    }
+    let position = |position: Field<'_>| {
+        let fields = position.fields().ok_or_else(|| wrong("namespaces", "list of objects"))?;
+        Ok((fields.namespace()?, last_hash(fields)?))
+    };
+    let positions = positions.into_iter().map(position).collect::<Result<Vec<_>, RpcError>>()?;
+    let mut seen: Vec<_> = positions.iter().map(|(namespace, _)| namespace.0).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != positions.len() {
+        return Err(RpcError::invalid("a namespace occurs twice"));
+    }
+    let max_ms = fields.unsigned("max_ms")?.ok_or_else(|| missing("max_ms"))?.min(MAX_WAIT_MS);
+    let timestamp = fields.required_time("timestamp")?;
+    Ok(Wait { account, positions, max_ms, auth: TimedAuth { auth: auth(fields, &account)?, timestamp } })
 }
 
 fn last_hash(fields: Fields<'_>) -> Result<Option<MessageHash>, RpcError> {
@@ -270,7 +294,8 @@ fn batch(fields: Fields<'_>) -> Result<Vec<Request>, RpcError> {
         let (Some(method), Some(params)) = keys else {
             return Err(refuse("subrequests must have method/params keys"));
         };
-        if matches!(method, "batch" | "sequence" | "ifelse") {
+        // One that waits would hold up the others.
+        if matches!(method, "batch" | "sequence" | "ifelse" | CONCLAVE_WAIT) {
             return Err(refuse("subrequests may not contain meta-requests"));
         }
         request(method, params).map_err(|error| {
@@ -306,6 +331,9 @@ fn if_else(fields: Fields<'_>) -> Result<IfElse, RpcError> {
                 "Invalid ifelse request: '{name}' must have method/params keys"
             )));
         };
+        if method == CONCLAVE_WAIT {
+            return Err(RpcError::invalid(format_args!("Invalid ifelse request: '{name}' may not wait")));
+        }
         request(method, params).map(Some)
     };
     Ok(IfElse { conditions, then: branch("then")?, otherwise: branch("else")? })

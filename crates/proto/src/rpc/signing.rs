@@ -74,6 +74,7 @@ pub fn request(request: &Request) -> Option<Vec<u8>> {
         Request::RevokeSubaccount(r) => revoke_subaccount(r.timestamp, &r.tokens),
         Request::UnrevokeSubaccount(r) => unrevoke_subaccount(r.timestamp, &r.tokens),
         Request::RevokedSubaccounts(r) => revoked_subaccounts(r.timestamp),
+        Request::ConclaveWait(r) => wait(r.auth.timestamp, &r.positions),
         Request::GetSwarm(_)
         | Request::Info
         | Request::OxendRequest(_)
@@ -85,12 +86,19 @@ pub fn request(request: &Request) -> Option<Vec<u8>> {
     })
 }
 
+/// `conclave_wait`, the time, a colon, and the numbers of the namespaces with commas between them. Positions are not
+/// signed: whoever changes them only makes the answer come at another time.
+pub fn wait(time: Timestamp, positions: &[(Namespace, Option<MessageHash>)]) -> Vec<u8> {
+    let spaces: Vec<String> = positions.iter().map(|(namespace, _)| namespace.0.to_string()).collect();
+    format!("conclave_wait{}:{}", time.0, spaces.join(",")).into_bytes()
+}
+
 /// The rights a subaccount needs for `request` (2.4); `None` where subaccounts count for nothing.
 pub fn needed_rights(request: &Request) -> Option<Rights> {
     match request {
         Request::Store(r) if r.namespace.is_public_outbox() => Some(Rights::WRITE.and(Rights::DELETE)),
         Request::Store(_) | Request::Expire(_) => Some(Rights::WRITE),
-        Request::Retrieve(_) | Request::GetExpiries(_) => Some(Rights::READ),
+        Request::Retrieve(_) | Request::GetExpiries(_) | Request::ConclaveWait(_) => Some(Rights::READ),
         Request::Delete(_) | Request::DeleteAll(_) | Request::DeleteBefore(_) | Request::ExpireAll(_) => {
             Some(Rights::DELETE)
         }

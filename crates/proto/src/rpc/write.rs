@@ -134,6 +134,20 @@ impl Params {
             }
             Request::GetSwarm(account) => self.account(account),
             Request::Info | Request::ActiveNodesBin | Request::ConclaveDirectory => {}
+            Request::ConclaveWait(r) => {
+                self.account(&r.account);
+                let positions = r.positions.iter().map(|(namespace, last_hash)| {
+                    let mut position = Self { entries: Dict::new(), wire: self.wire };
+                    position.set("namespace", *namespace);
+                    position.some("last_hash", *last_hash);
+                    Value::Dict(position.entries)
+                });
+                let positions: Vec<Value> = positions.collect();
+                self.set("namespaces", positions);
+                self.set("max_ms", r.max_ms);
+                self.set("timestamp", r.auth.timestamp);
+                self.auth(&r.auth.auth);
+            }
             Request::OxendRequest(r) => {
                 self.set("endpoint", r.endpoint.as_str());
                 self.some("params", r.params.clone().map(Value::Json));

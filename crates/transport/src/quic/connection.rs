@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use conclave_proto::btstream::{self, Frame};
 use quinn::{ConnectionError, SendStream, VarInt};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::stream::{self, FRAME_OVERHEAD, Frames, Service};
@@ -33,6 +33,19 @@ struct Inner {
     peer: Peer,
     lanes: tokio::sync::Mutex<BTreeMap<Lane, Arc<LaneStream>>>,
     stop: watch::Sender<bool>,
+    told: broadcast::Sender<Notification>,
+}
+
+/// Notifications that a slow reader may be behind.
+const NOTIFICATIONS: usize = 1_024;
+
+/// Something the peer said unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// The command's name.
+    pub endpoint: String,
+    /// Its body.
+    pub body: Bytes,
 }
 
 impl Drop for Inner {
@@ -71,7 +84,8 @@ impl Connection {
         let (stop, stopping) = watch::channel(false);
         tokio::spawn(accept_streams(connection.clone(), Service::new(peer, handler), stopping));
         let lanes = tokio::sync::Mutex::default();
-        Self { inner: Arc::new(Inner { connection, peer, lanes, stop }) }
+        let told = broadcast::channel(NOTIFICATIONS).0;
+        Self { inner: Arc::new(Inner { connection, peer, lanes, stop, told }) }
     }
 
     /// Who is at the other end.
@@ -124,6 +138,11 @@ impl Connection {
             Err(RequestError::Closed(_)) if self.was_refused() => Err(RequestError::Refused),
             answer => answer,
         }
+    }
+
+    /// What the peer says unasked from now on, on the streams that were opened here.
+    pub fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.inner.told.subscribe()
     }
 
     /// Stops taking requests, finishes the ones that run, and closes; after `bound` in any case.
@@ -195,7 +214,7 @@ impl Connection {
             self.inner.connection.open_bi().await.map_err(|e| RequestError::Closed(e.to_string()))?;
         let stream = Arc::new(LaneStream { send: tokio::sync::Mutex::new(send), waiting: Mutex::default() });
         lanes.insert(lane, Arc::clone(&stream));
-        tokio::spawn(read_answers(Frames::of_answers(receive), Arc::clone(&stream)));
+        tokio::spawn(read_answers(Frames::of_answers(receive), Arc::clone(&stream), self.inner.told.clone()));
         Ok(stream)
     }
 }
@@ -257,13 +276,16 @@ impl LaneStream {
     }
 }
 
-async fn read_answers(mut frames: Frames, stream: Arc<LaneStream>) {
+async fn read_answers(mut frames: Frames, stream: Arc<LaneStream>, told: broadcast::Sender<Notification>) {
     let reason = loop {
         let (id, answer) = match frames.next().await {
             Ok(Some((Frame::Reply { id, body }, _))) => (id, Ok(body.into())),
             Ok(Some((Frame::Error { id, body }, _))) => (id, Err(body.into())),
-            // The peer asks on its own streams only.
-            Ok(Some((Frame::Command { .. }, _))) => continue,
+            Ok(Some((Frame::Command { endpoint, body, .. }, _))) => {
+                // Nobody may be listening.
+                let _ = told.send(Notification { endpoint, body: body.into() });
+                continue;
+            }
             Ok(None) => break "the peer ended the stream".to_owned(),
             Err(error) => {
                 frames.refuse();

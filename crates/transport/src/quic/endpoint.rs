@@ -67,8 +67,8 @@ impl Options {
 
     /// Serves nothing and nobody: for programs that only dial.
     pub fn dial_only() -> Self {
-        Self::new(Arc::new(|_, endpoint, _| {
-            Box::pin(async move { Err(format!("Invalid endpoint '{endpoint}'").into()) })
+        Self::new(Arc::new(|asked| {
+            Box::pin(async move { Err(format!("Invalid endpoint '{}'", asked.endpoint).into()) })
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! One request stream: frames in, frames out.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::{
-    Alpn, AnswerFuture, Handler, MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_OF_NODE, MAX_RUNNING_REQUESTS,
+    Alpn, AnswerFuture, Asked, Handler, MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_OF_NODE, MAX_RUNNING_REQUESTS,
     MAX_RUNNING_REQUESTS_OF_NODE, Peer, STALL_TIMEOUT,
 };
 
@@ -35,6 +35,62 @@ pub(super) struct Service {
     running: Arc<Semaphore>,
     /// One permit per byte of request in memory.
     room: Arc<Semaphore>,
+    /// The peer's first stream: what it is told unasked goes there. (storage-and-onion 8.2)
+    first: Arc<OnceLock<First>>,
+}
+
+#[derive(Debug)]
+struct First {
+    sender: mpsc::WeakSender<Outgoing>,
+    /// Fails when the stream has ended.
+    alive: watch::Receiver<()>,
+}
+
+/// A request's place among those a connection may have running. Clones are the same place; it is given back when the
+/// answer has been written, or before.
+#[derive(Clone, Debug)]
+pub struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    /// Gives the place back before the answer: the request does no work for a while, and whoever handles it bounds the
+    /// number of such requests otherwise.
+    pub fn give_back(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// Tells a peer something it has not asked for, on its first stream.
+#[derive(Clone, Debug)]
+pub struct Notifier(Arc<OnceLock<First>>);
+
+/// The peer that was to be told something is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the peer is gone")]
+pub struct Gone;
+
+impl Notifier {
+    /// Sends a command that expects no answer. Waits while the peer is slow to read.
+    ///
+    /// # Errors
+    /// [`Gone`] if its first stream or its connection has ended.
+    pub async fn notify(&self, endpoint: &str, body: Bytes) -> Result<(), Gone> {
+        let sender = self.0.get().and_then(|first| first.sender.upgrade()).ok_or(Gone)?;
+        let command = Outgoing::Command { endpoint: endpoint.to_owned(), body };
+        sender.send(command).await.map_err(|_| Gone)
+    }
+
+    /// Waits until the peer's first stream has ended.
+    pub async fn gone(&self) {
+        if let Some(first) = self.0.get() {
+            let mut alive = first.alive.clone();
+            while alive.changed().await.is_ok() {}
+        }
+    }
+
+    /// Whether two tell the same peer over the same connection.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Service {
@@ -48,6 +104,7 @@ impl Service {
             handler,
             running: Arc::new(Semaphore::new(running)),
             room: Arc::new(Semaphore::new(room)),
+            first: Arc::default(),
         }
     }
 }
@@ -168,6 +225,9 @@ pub(super) async fn serve(
     stopping: watch::Receiver<bool>,
 ) {
     let (replies, waiting) = mpsc::channel(REPLY_QUEUE);
+    // Fails for all streams after the first.
+    let (_ended, alive) = watch::channel(());
+    let _ = service.first.set(First { sender: replies.downgrade(), alive });
     let fine = {
         let reading = read_commands(receive, &service, replies, stopping);
         let writing = write_replies(&mut send, waiting);
@@ -192,7 +252,7 @@ pub(super) async fn serve(
 async fn read_commands(
     receive: RecvStream,
     service: &Service,
-    replies: mpsc::Sender<Reply>,
+    replies: mpsc::Sender<Outgoing>,
     mut stopping: watch::Receiver<bool>,
 ) -> bool {
     let mut frames = Frames::of_requests(receive, Arc::clone(&service.room));
@@ -218,11 +278,19 @@ async fn read_commands(
         let permit = Arc::clone(&service.running).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let (service, replies) = (service.clone(), replies.clone());
+        let place = Place(Arc::new(Mutex::new(Some(permit))));
+        let asked = Asked {
+            peer: service.peer,
+            endpoint,
+            body: Bytes::from(body),
+            place: place.clone(),
+            notifier: Notifier(Arc::clone(&service.first)),
+        };
         handlers.spawn(async move {
             // The handler is called inside, so that whatever it does to itself is one lost request.
-            let answer = survive(|| (service.handler)(service.peer, endpoint, Bytes::from(body))).await;
+            let answer = survive(|| (service.handler)(asked)).await;
             drop(room);
-            let _ = replies.send(Reply { id, answer, _permit: permit }).await;
+            let _ = replies.send(Outgoing::Reply { id, answer, place }).await;
         });
     }
     drop(replies);
@@ -230,17 +298,26 @@ async fn read_commands(
     true
 }
 
-/// An answer on its way, which counts as running until it is written.
-struct Reply {
-    id: u64,
-    answer: Option<super::Answer>,
-    _permit: OwnedSemaphorePermit,
+/// A frame on its way.
+#[derive(Debug)]
+enum Outgoing {
+    /// An answer, which counts as running until it is written.
+    Reply { id: u64, answer: Option<super::Answer>, place: Place },
+    /// Something the peer has not asked for.
+    Command { endpoint: String, body: Bytes },
 }
 
-impl Reply {
-    fn encode(self) -> Vec<u8> {
-        let id = self.id;
-        btstream::encode(&match self.answer {
+impl Outgoing {
+    /// The frame. Commands are numbered with `next_id`, as the wire demands; nobody answers them.
+    fn encode(self, next_id: &mut u64) -> Vec<u8> {
+        let (id, answer, _place) = match self {
+            Self::Reply { id, answer, place } => (id, answer, place),
+            Self::Command { endpoint, body } => {
+                *next_id += 1;
+                return btstream::encode(&Frame::Command { id: *next_id, endpoint, body: body.into() });
+            }
+        };
+        btstream::encode(&match answer {
             Some(Ok(body)) if body.len() + FRAME_OVERHEAD <= MAX_FRAME => {
                 Frame::Reply { id, body: body.into() }
             }
@@ -273,9 +350,10 @@ async fn survive(handler: impl FnOnce() -> AnswerFuture) -> Option<super::Answer
 
 /// Writes answers until there are no more, then waits until the peer has them. Returns early when
 /// the peer does not take them.
-async fn write_replies(stream: &mut SendStream, mut replies: mpsc::Receiver<Reply>) {
+async fn write_replies(stream: &mut SendStream, mut replies: mpsc::Receiver<Outgoing>) {
+    let mut next_id = 0;
     while let Some(reply) = replies.recv().await {
-        let frame = reply.encode();
+        let frame = reply.encode(&mut next_id);
         let mut rest = frame.as_slice();
         while !rest.is_empty() {
             match tokio::time::timeout(STALL_TIMEOUT, stream.write(rest)).await {
