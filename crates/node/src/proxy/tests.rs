@@ -306,3 +306,27 @@ async fn switched_off_nobody_is_dialled_and_nothing_looked_up() {
     }
     assert_eq!(resolver.asked(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_given_up_after_twenty_five_seconds() {
+    let silent = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let proxy = proxy(&[&format!("127.0.0.1:{port}")], Scripted::new(&[]));
+    let began = tokio::time::Instant::now();
+    let passed = proxy.pass_on(&target("127.0.0.1", port), Vec::new(), OWN).await;
+    assert!(matches!(passed, Err(Refused::Timeout)), "{passed:?}");
+    assert_eq!(began.elapsed(), TIMEOUT, "the clock is the test's own");
+    assert_eq!(Refused::Timeout.status(), 504);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_whose_lookup_hangs_is_given_up_too() {
+    struct Hangs;
+    impl Resolver for Hangs {
+        fn resolve<'a>(&'a self, _name: &'a str) -> Resolved<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+    let passed = proxy(&[], Arc::new(Hangs)).pass_on(&target("slow.example.org", 443), Vec::new(), OWN).await;
+    assert!(matches!(passed, Err(Refused::Timeout)), "{passed:?}");
+}
