@@ -20,6 +20,7 @@ pub mod registry;
 mod rpc;
 pub mod store;
 pub mod swarm;
+mod sweeping;
 mod waiting;
 mod web;
 mod work;

@@ -24,6 +24,7 @@ use crate::news::News;
 use crate::proxy::{self, Proxy};
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
+use crate::sweeping::{ClockWatch, Sweep};
 use crate::work::Held;
 use crate::writes::Writes;
 use crate::{monitor, onion, peer, rpc, web, writes};
@@ -411,12 +412,25 @@ async fn follow_directory(shared: Arc<Shared>) {
 }
 
 async fn sweep(shared: Arc<Shared>) {
+    let (started, mut clock) = (tokio::time::Instant::now(), ClockWatch::default());
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = shared.store.sweep_expired(shared.now()).await {
-            tracing::warn!(%error, "expired messages could not be deleted");
+        let now = shared.now();
+        match clock.look(started.elapsed(), now) {
+            Sweep::Go => {
+                if let Err(error) = shared.store.sweep_expired(now).await {
+                    tracing::warn!(%error, "expired messages could not be deleted");
+                }
+            }
+            Sweep::Leapt(leap) => {
+                tracing::warn!(
+                    ?leap,
+                    "the clock leapt ahead; nothing is deleted for a while. Check the machine's time"
+                );
+            }
+            Sweep::Hold => {}
         }
         shared.news.sweep(shared.now());
     }

@@ -4,12 +4,15 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Swarm, account, store_of};
 use conclave_crypto::Ed25519Secret;
-use conclave_node::{Hooks, Node, NodeConfig, NodeError};
+use conclave_node::{Clock, Hooks, Node, NodeConfig, NodeError};
 use conclave_onion::request::{Destination, seal};
+use conclave_proto::Timestamp;
 use conclave_transport::Deadline;
 use conclave_transport::quic::{Alpn, Connection, Endpoint, Lane, RequestError};
 use rand_core::OsRng;
@@ -137,6 +140,66 @@ async fn zero_is_no_limit() {
         assert_eq!(swarm.rpc(0, &info()).await.0, 200);
     }
     swarm.stop().await;
+}
+
+/// A clock that keeps its thread busy, as too much work would.
+#[derive(Default)]
+struct SlowClock(AtomicBool);
+
+impl Clock for SlowClock {
+    fn now(&self) -> Timestamp {
+        if self.0.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        common::now()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn with_more_to_do_than_can_be_done_some_are_refused_and_afterwards_nobody_is() {
+    let clock = Arc::new(SlowClock::default());
+    let mut swarm = Swarm::listed(&[0]);
+    let mut config = swarm.config(0);
+    (config.shed_above_ms, config.metrics) = (100, Some(loopback()));
+    let hooks = Hooks { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Hooks::default() };
+    swarm.nodes.push(common::start(&config, hooks).await);
+    let swarm = Arc::new(swarm);
+    assert_eq!(swarm.rpc(0, &info()).await.0, 200);
+
+    clock.0.store(true, Ordering::Relaxed);
+    let refused = Arc::new(AtomicBool::new(false));
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let (swarm, refused) = (Arc::clone(&swarm), Arc::clone(&refused));
+        crowd.spawn(async move {
+            while !refused.load(Ordering::Relaxed) {
+                let answer = swarm.post(0, "/storage_rpc/v1", info().to_string().into_bytes()).await;
+                if answer.status == 429 {
+                    assert_eq!(&answer.body[..], b"Too Many Requests\n");
+                    refused.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    while let Some(done) = crowd.join_next().await {
+        done.unwrap();
+    }
+    clock.0.store(false, Ordering::Relaxed);
+    // What had been measured is forgotten soon.
+    while ask_operator(&swarm, "GET /metrics")
+        .await
+        .2
+        .lines()
+        .all(|line| line != "conclave_shed_thousandths 0")
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..100 {
+        assert_eq!(swarm.rpc(0, &info()).await.0, 200);
+    }
+    let metrics = ask_operator(&swarm, "GET /metrics").await.2;
+    assert!(value(&metrics, "conclave_shed_total{reason=\"overload\"}") >= 1.0);
+    Arc::into_inner(swarm).unwrap().stop().await;
 }
 
 async fn ask_operator(swarm: &Swarm, request: &str) -> (u16, String, String) {

@@ -136,3 +136,36 @@ impl Drop for AbortOnDrop {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_sheds_by_what_is_measured_and_only_clients_have_an_address() {
+        let settings =
+            Settings { rate_per_second: 300, rate_burst: 2, shed_above: Duration::from_millis(100) };
+        let gate = Gate::new(settings);
+        let address = "192.0.2.1".parse().unwrap();
+        assert_eq!(gate.admit_client(address), Ok(()));
+        assert!((0..100).all(|_| gate.admit_any()), "these count for no address");
+        for _ in 0..10 {
+            gate.measured(Duration::from_secs(1));
+        }
+        let refused = (0..100).filter(|_| !gate.admit_any()).count();
+        assert_eq!((refused, gate.state()), (90, (1, 900)));
+        gate.measured(Duration::ZERO);
+        assert_eq!(gate.state(), (1, 0));
+        assert!((0..100).all(|_| gate.admit_any()));
+    }
+
+    #[test]
+    fn switched_off_everybody_comes_in_and_nobody_is_remembered() {
+        let gate = Gate::new(Settings { rate_per_second: 0, rate_burst: 0, shed_above: Duration::ZERO });
+        for _ in 0..20 {
+            gate.measured(Duration::from_secs(60));
+            assert_eq!(gate.admit_client("192.0.2.1".parse().unwrap()), Ok(()));
+        }
+        assert_eq!(gate.state(), (0, 0));
+    }
+}
