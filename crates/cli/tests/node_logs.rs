@@ -135,7 +135,8 @@ async fn talk(nodes: &[SnodeRecord]) -> Vec<String> {
         target: "/oxen/v4/lsrpc".to_owned(),
         x25519: *X25519Pair::generate(&mut OsRng).public(),
     };
-    let request = V4Request { method: "GET".into(), endpoint: "/".into(), headers: [].into(), body: TEXT.into() };
+    let request =
+        V4Request { method: "GET".into(), endpoint: "/".into(), headers: [].into(), body: TEXT.into() };
     let (named, local) = (place(HOST), place("127.0.0.1"));
     let (stored, read) = (store().to_json_body(), retrieve.to_string());
     for destination in [

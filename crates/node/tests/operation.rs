@@ -149,7 +149,7 @@ struct SlowClock(AtomicBool);
 impl Clock for SlowClock {
     fn now(&self) -> Timestamp {
         if self.0.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(10));
         }
         common::now()
     }

@@ -24,12 +24,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+/// Headers, path and body of a request.
+type Got = (HeaderMap, String, Vec<u8>);
+
 /// A server that reads onion requests, and keeps what it got.
 struct Community {
     server: Server,
     certificate: Certificate,
     key: X25519Pair,
-    got: Arc<Mutex<Vec<(HeaderMap, String, Vec<u8>)>>>,
+    got: Arc<Mutex<Vec<Got>>>,
 }
 
 impl Community {
@@ -138,9 +141,9 @@ async fn a_v4_request_reaches_its_server_through_three_hops_and_the_answer_comes
             assert!(!response.headers.contains_key("x-of-the-server"), "headers do not travel between hops");
         }
     }
-    let got = community.got.lock().unwrap();
+    let got = std::mem::take(&mut *community.got.lock().unwrap());
     assert_eq!(got.len(), 4);
-    for (headers, path, body) in got.iter() {
+    for (headers, path, body) in &got {
         assert_eq!(path, "/oxen/v4/lsrpc");
         assert_eq!(headers["content-type"], "application/octet-stream");
         assert_eq!(headers["user-agent"], "Oxen Storage Server/2.11.0");
@@ -150,7 +153,6 @@ async fn a_v4_request_reaches_its_server_through_three_hops_and_the_answer_comes
         assert_eq!(layer.control["host"], "localhost");
         assert_eq!(layer.control["target"], "/oxen/v4/lsrpc");
     }
-    drop(got);
     swarm.stop().await;
 }
 

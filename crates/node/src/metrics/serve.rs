@@ -79,8 +79,8 @@ async fn serve(shared: Arc<Shared>, sources: Arc<Sources>, incoming: Incoming) -
             }
         }
         (&Method::GET, "/health") => {
-            let health = health(&shared, &sources).await;
-            Reply::json(if health["ready"] == true { 200 } else { 503 }, format!("{health}\n"))
+            let (ready, health) = health(&shared, &sources).await;
+            Reply::json(if ready { 200 } else { 503 }, format!("{health}\n"))
         }
         _ => Reply::reason(404),
     }
@@ -122,7 +122,8 @@ async fn look(shared: &Shared, sources: &Sources) {
     gauges.shed_thousandths.set(signed(thousandths));
 }
 
-async fn health(shared: &Shared, sources: &Sources) -> Value {
+/// Whether the node is of use, and everything about it.
+async fn health(shared: &Shared, sources: &Sources) -> (bool, Value) {
     let stats = stats(shared, sources).await;
     let reasons = reasons(shared, sources, stats);
     let view = shared.view();
@@ -135,7 +136,7 @@ async fn health(shared: &Shared, sources: &Sources) -> Value {
     if shared.gate.state().1 > 0 {
         warnings.push("there is more to do than can be done; some requests are refused");
     }
-    json!({
+    let health = json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,
         "warnings": warnings,
@@ -148,7 +149,8 @@ async fn health(shared: &Shared, sources: &Sources) -> Value {
             "messages": stats.messages, "accounts": stats.owners, "bytes": stats.bytes, "free_bytes": stats.free_bytes,
             "max_bytes": sources.max_store_bytes,
         })),
-    })
+    });
+    (reasons.is_empty(), health)
 }
 
 /// Why the node is of no use to clients now.
