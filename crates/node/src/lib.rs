@@ -1,9 +1,11 @@
 //! The service node: keeps its swarm's messages, answers clients, relays onion requests.
 //!
-//! [`swarm`] decides and does no IO; [`store`] keeps; `rpc` answers; `peer` talks to other nodes;
-//! `web` is the HTTPS side; `proxy` passes requests on to servers, `limit` says who may ask, `metrics` counts; [`registry`] says who is in the network. [`Node::start`] puts them
+//! [`swarm`] decides and does no IO; [`store`] keeps; `rpc` answers what `authorise` allows; `peer` talks to other nodes;
+//! `web` is the HTTPS side; `proxy` passes requests on to servers; `limit` says who may ask; `metrics` counts;
+//! [`registry`] says who is in the network. [`Node::start`] puts them
 //! together, for the command `conclave node run` and for tests that want to look inside.
 
+mod authorise;
 mod config;
 mod hooks;
 mod limit;
@@ -14,8 +16,11 @@ mod monitor;
 mod news;
 mod node;
 mod onion;
+mod order;
 mod peer;
+pub mod probing;
 mod proxy;
+mod reading;
 pub mod registry;
 mod rpc;
 pub mod store;

@@ -21,13 +21,15 @@ use crate::limit::{self, Gate};
 use crate::load::Load;
 use crate::metrics::{self, Metrics};
 use crate::news::News;
+use crate::order::WriteOrder;
+use crate::probing::{Incoming, KeptReports};
 use crate::proxy::{self, Proxy};
 use crate::registry::{NetworkView, Registry, RegistryError};
 use crate::store::{self, MessageStore, StoreError};
 use crate::sweeping::{ClockWatch, Sweep};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{monitor, onion, peer, rpc, web, writes};
+use crate::{monitor, onion, peer, probing, reading, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -122,6 +124,7 @@ pub(crate) struct Shared {
     pub(crate) store: MessageStore,
     pub(crate) hooks: Hooks,
     pub(crate) writes: Writes,
+    pub(crate) order: WriteOrder,
     pub(crate) peers: Pool,
     pub(crate) clients: Load,
     pub(crate) members: Load,
@@ -131,12 +134,18 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Requests that wait.
     pub(crate) held: Held,
+    /// For asking nodes over HTTPS.
+    pub(crate) https: https::Client,
+    /// Tests of this node by others.
+    pub(crate) incoming: Incoming,
+    /// This node's tests of others.
+    pub(crate) reports: KeptReports,
     pub(crate) news: News,
     /// The most by which the answer to a request that waited is delayed.
     pub(crate) wait_jitter: Duration,
     /// Nothing new is taken on.
     stopping: watch::Sender<bool>,
-    /// Pages being read.
+    /// Readings of the store that are under way.
     pub(crate) reads: Arc<Semaphore>,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
     /// this very value.
@@ -236,6 +245,7 @@ impl Node {
         let counting = Arc::clone(&metrics);
         store.observe_commits(move |writes, took| counting.committed(writes, took));
 
+        let started = hooks.clock.now();
         let shared = Arc::new(Shared {
             x25519: X25519Pair::new(secret.to_x25519()),
             secret,
@@ -246,15 +256,19 @@ impl Node {
             metrics,
             hooks,
             writes: Writes::new(),
+            order: WriteOrder::default(),
             peers: Pool::new(),
             clients: Load::of_clients(),
             members: Load::of_members(),
             onions: Load::of_onions(),
             held: Held::default(),
+            https: https::Client::new(),
+            incoming: Incoming::since(started),
+            reports: KeptReports::default(),
             news: News::default(),
             wait_jitter: Duration::from_millis(config.wait_jitter_ms),
             stopping: watch::channel(false).0,
-            reads: Arc::new(Semaphore::new(rpc::READS_AT_ONCE)),
+            reads: Arc::new(Semaphore::new(reading::READS_AT_ONCE)),
             endpoint: RwLock::new(None),
         });
 
@@ -292,7 +306,8 @@ impl Node {
         let tasks = vec![
             tokio::spawn(follow_directory(Arc::clone(&shared))),
             tokio::spawn(sweep(Arc::clone(&shared))),
-            tokio::spawn(crate::writes::run_timer(Arc::clone(&shared))),
+            tokio::spawn(writes::run_timer(Arc::clone(&shared))),
+            tokio::spawn(probing::run(Arc::clone(&shared))),
             tokio::spawn(limit::measure(
                 Arc::clone(&shared.gate),
                 shared.store.clone(),
@@ -324,6 +339,11 @@ impl Node {
     /// How many requests wait here: for news, or for the answer of a hop that waits.
     pub fn held(&self) -> usize {
         self.shared.held.count()
+    }
+
+    /// What came of this node's tests of the others.
+    pub fn reports(&self) -> &KeptReports {
+        &self.shared.reports
     }
 
     /// The messages it keeps.

@@ -13,7 +13,7 @@ use conclave_proto::btstream::Frame;
 use conclave_proto::peer as wire;
 use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
-use conclave_proto::rpc::{Answer, Request, RpcError};
+use conclave_proto::rpc::{Answer, Forwarded, Request, RpcError};
 use conclave_transport::Deadline;
 use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
 
@@ -22,6 +22,7 @@ use crate::load::Load;
 use crate::metrics::{self, Shed, Transport};
 use crate::node::Shared;
 use crate::onion::HopAnswer;
+use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
 use crate::{monitor, onion, rpc, swarm, waiting};
@@ -151,13 +152,13 @@ async fn answer_node(
     work: &Work,
 ) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => (PING, Ok(Bytes::from_static(b"pong"))),
+        PING => (PING, Ok(pong(shared))),
         "storage_cc" => {
             let request = wire::decode_storage_cc(body)
                 .map_err(|e| RpcError::invalid(e.to_string()))
-                .and_then(|(method, params)| Request::from_forwarded(method, params));
+                .and_then(|(method, params)| Forwarded::from_bt(method, params));
             let answer = match request {
-                Ok(request) => rpc::answer_forwarded(shared, &request).await,
+                Ok(forwarded) => rpc::answer_forwarded(shared, &forwarded).await,
                 Err(error) => Err(error.into()),
             };
             ("storage_cc", answer.map(Bytes::from).map_err(|answer| error_body(&answer)))
@@ -178,7 +179,7 @@ async fn answer_client(
     work: &Work,
 ) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => (PING, Ok(Bytes::from_static(b"pong"))),
+        PING => (PING, Ok(pong(shared))),
         "onion_req" => match onion::entry(shared, body, work).await {
             HopAnswer { code: 200, body, .. } => ("onion_req", Ok(body)),
             HopAnswer { code, body, .. } => ("onion_req", Err(error_text(code, &body))),
@@ -220,9 +221,26 @@ fn invalid_endpoint(endpoint: &str) -> Bytes {
     format!("Invalid endpoint '{endpoint}'").into()
 }
 
+fn pong(shared: &Shared) -> Bytes {
+    shared.incoming.came(Way::Quic, shared.now());
+    Bytes::from_static(b"pong")
+}
+
+/// Whether a node answers a ping over QUIC at its address, where its handshake has proven its key. Over a connection made
+/// for it: one that the node made to us says nothing about the way to it.
+pub(crate) async fn ping(shared: &Shared, node: &SnodeRecord, deadline: Deadline) -> bool {
+    let Some(endpoint) = shared.endpoint() else { return false };
+    let asked = deadline.run(async {
+        let address = (node.ip, node.quic_port).into();
+        let connection = endpoint.dial(address, node.ed25519, Alpn::Client).await.ok()?;
+        connection.request(Lane::Commands, PING, b"", deadline).await.ok()
+    });
+    matches!(asked.await, Ok(Some(answer)) if answer == "pong")
+}
+
 /// What [`forward`] sends, the same to every member.
-pub(crate) fn forwarded(request: &Request) -> Vec<u8> {
-    wire::encode_storage_cc(request.method(), &request.to_forwarded())
+pub(crate) fn forwarded(forwarded: &Forwarded) -> Vec<u8> {
+    wire::encode_storage_cc(forwarded.request.method(), &forwarded.to_bt())
 }
 
 /// Asks a member of the swarm to do `request` too; `body` is [`forwarded`].

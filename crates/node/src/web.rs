@@ -9,14 +9,15 @@ use base64::Engine as _;
 use conclave_proto::rpc::{Answer, Request};
 use conclave_proto::seed::{InvalidSeed, SeedRequest};
 use conclave_transport::http::{HeaderName, HeaderValue, Incoming, Method, Options, Reply};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::hooks::Received;
 use crate::metrics::{self, Shed};
-use crate::node::{ADVERTISED_VERSION, HARDFORK, Shared};
+use crate::node::{ADVERTISED_VERSION, Shared};
+use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{onion, peer, waiting};
+use crate::{onion, peer, reading, waiting};
 
 const ONION_PATH: &str = "/onion_req/v2";
 const STORAGE_PATH: &str = "/storage_rpc/v1";
@@ -156,6 +157,7 @@ fn not_found(incoming: &Incoming) -> Reply {
 }
 
 fn ping(shared: &Shared) -> Reply {
+    shared.incoming.came(Way::Https, shared.now());
     let key = base64::engine::general_purpose::STANDARD.encode(shared.secret.public().as_bytes());
     let reply = Reply::new(200, "", "");
     match HeaderValue::from_str(&key) {
@@ -186,12 +188,8 @@ fn seed(shared: &Shared, body: &[u8]) -> Reply {
     let view = shared.view();
     let directory = view.directory();
     let mut answer = request.answer(directory.nodes(), directory.height, Some(view.signed()));
-    if let Some(Value::Object(result)) = answer.get_mut("result") {
-        // What a ledger's daemon says besides. Nobody is known to read it.
-        let [hardfork, revision] = HARDFORK;
-        result.insert("hardfork".to_owned(), hardfork.into());
-        result.insert("snode_revision".to_owned(), revision.into());
-        result.insert("block_hash".to_owned(), "0".repeat(64).into());
+    if let Some(nodes) = answer.get_mut("result") {
+        reading::add_ledger_fields(nodes);
     }
     Reply::json(200, answer.to_string())
 }

@@ -89,7 +89,7 @@ fn live(life: &mut Life<'_>, synced: bool) -> Vec<Acknowledged> {
                 };
                 earlier.push(message.clone());
                 callers.spawn(async move {
-                    let stored = store.store(message.clone()).await?;
+                    let stored = store.store(message.clone(), message.timestamp).await?;
                     Ok(Acknowledged::Stored(message, stored))
                 });
             }
@@ -186,14 +186,14 @@ fn concurrent_writes_share_syncs_and_every_acknowledgement_waited_for_one() {
     block_on(async {
         for number in 0..20 {
             let before = fs.sync_count();
-            store.store(message(&mut rng, number)).await.unwrap();
+            store.store(message(&mut rng, number), NOW).await.unwrap();
             assert!(fs.sync_count() > before, "write {number} was acknowledged without a sync");
         }
         let before = fs.sync_count();
         let mut callers = JoinSet::new();
         for number in 100..600 {
             let (store, message) = (store.clone(), message(&mut rng, number));
-            callers.spawn(async move { store.store(message).await.unwrap() });
+            callers.spawn(async move { store.store(message, NOW).await.unwrap() });
         }
         callers.join_all().await;
         let syncs = fs.sync_count() - before;
@@ -213,7 +213,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
             for number in 0..120 {
                 fs.fail_writes_after(number % 12, fault);
                 let message = message(&mut rng, 2 * number);
-                match store.store(message.clone()).await {
+                match store.store(message.clone(), message.timestamp).await {
                     Ok(_) => kept.push(message),
                     Err(error) => {
                         assert_eq!(matches!(error, StoreError::Full), fault == Fault::Full, "{error:?}");
@@ -226,7 +226,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
                 }
                 fs.heal();
                 let message = self::message(&mut rng, 2 * number + 1);
-                store.store(message.clone()).await.unwrap();
+                store.store(message.clone(), message.timestamp).await.unwrap();
                 kept.push(message);
             }
             assert!(refused > 0, "{fault:?}");
@@ -247,7 +247,7 @@ fn a_damaged_page_is_reported_with_the_file_and_what_to_do() {
     let mut rng = conclave_testkit::rng(3);
     block_on(async {
         for number in 0..60 {
-            store.store(message(&mut rng, number)).await.unwrap();
+            store.store(message(&mut rng, number), NOW).await.unwrap();
         }
     });
     drop(store);

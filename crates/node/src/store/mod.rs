@@ -8,9 +8,15 @@
 //! The database is not encrypted: what clients store is sealed already, and a node has nobody to
 //! ask for a passphrase. It knows accounts, times and sizes, as every node of the swarm does.
 //!
+//! Members of a swarm come to the same state in whatever order they learn of writes, and however often
+//! (docs/decisions/0007): [`MessageStore::merge`] adds other members' copies, which can only add;
+//! [`MessageStore::apply`] does what deletes, shortens and revokes, fresh from a client or out of another member's log.
+//!
 //! Time is an argument. Nothing here knows swarms, signatures or who may read what.
 
 mod groups;
+mod life;
+mod operation;
 mod readers;
 mod schema;
 mod sql;
@@ -20,11 +26,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use conclave_crypto::AccountId;
+use conclave_proto::rpc::SubaccountToken;
 use conclave_proto::rpc::answers::StoredMessage;
 use conclave_proto::{MessageHash, Namespace, Timestamp};
 use rusqlite::Connection;
 
+pub use life::{MEMORY, Raise};
+pub use operation::{Action, Applied, Arrival, Operation, OperationId};
 use readers::Readers;
 use writer::Writer;
 
@@ -32,6 +43,8 @@ use writer::Writer;
 pub const MAX_RETRIEVE: u64 = 7_800_000;
 /// Messages that one step of a sweep removes, so that the writes waiting behind it do not wait long.
 const SWEEP_STEP: usize = 1_000;
+/// How far the clocks of members may be apart: they refuse each other's requests beyond. (storage-and-onion 2.4)
+pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 /// Ten GiB, the limit of current storage servers. (storage-and-onion 3)
 pub const DEFAULT_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 
@@ -128,6 +141,58 @@ pub struct NewMessage {
     pub data: Vec<u8>,
 }
 
+/// A message as one member hands it to another. What cut its life does not travel with it: nobody's word is needed for
+/// taking something away, so that is told by [`Operation`]s, which carry their proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageCopy {
+    /// Whose mailbox.
+    pub owner: AccountId,
+    /// Which mailbox.
+    pub namespace: Namespace,
+    /// When it says it was sent, in the latest store.
+    pub timestamp: Timestamp,
+    /// When a client last stored it.
+    pub stored_at: Timestamp,
+    /// Until when stores and extensions have asked to keep it. Nearly always one.
+    pub raises: Vec<Raise>,
+    /// The message.
+    pub data: Vec<u8>,
+}
+
+impl MessageCopy {
+    /// What it is stored under.
+    pub fn hash(&self) -> MessageHash {
+        MessageHash::of(&self.owner, self.namespace, &self.data)
+    }
+
+    /// Its name in the whole swarm.
+    pub fn key(&self) -> (AccountId, MessageHash) {
+        (self.owner, self.hash())
+    }
+
+    /// Without what cannot be so at `now`, if anything is left: no time of a write is later than that, but for the
+    /// differences of clocks, and no life is longer than thirty days.
+    fn plausible(mut self, now: Timestamp) -> Option<Self> {
+        let latest = now.plus(CLOCK_DIFFERENCE);
+        self.raises.retain(|raise| raise.at <= latest && raise.expiry <= latest.plus(MEMORY));
+        let lives = self.raises.iter().any(|raise| raise.expiry > now);
+        (lives && self.stored_at <= latest).then_some(self)
+    }
+}
+
+/// The name of an operation in the log of an account, with its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationKey {
+    /// Its time.
+    pub at: Timestamp,
+    /// Its name.
+    pub id: OperationId,
+}
+
+/// An operation out of the log, to be handed to a member that has missed it: see [`Operation::read`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged(pub Vec<u8>);
+
 /// What became of a stored message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -166,8 +231,12 @@ pub struct Page {
 pub struct Stats {
     /// Messages.
     pub messages: u64,
-    /// Accounts with messages.
+    /// Accounts of which anything is known.
     pub owners: u64,
+    /// Messages that are gone, of which others may still have copies.
+    pub tombstones: u64,
+    /// Operations in the logs of all accounts.
+    pub operations: u64,
     /// Bytes of the database file. It does not shrink; what is free in it is used first.
     pub bytes: u64,
     /// Bytes of it that are free.
@@ -223,45 +292,55 @@ impl MessageStore {
         Ok(Self { inner: Arc::new(Inner { path, writer, readers: None }) })
     }
 
-    /// Keeps a message. Answers when it is durable. A message that is there already only lives longer; public outboxes
-    /// keep the newest. (storage-and-onion 2.7, 2.21, 3)
+    /// Keeps a message that a client stores at `at`. Answers when it is durable. A message that is there already only lives
+    /// longer; public outboxes keep the newest; what was deleted after `at` is answered as stored and is not.
+    /// (storage-and-onion 2.7, 2.21, 3)
     ///
     /// # Errors
     /// [`StoreError`]; nothing was kept then.
-    pub async fn store(&self, message: NewMessage) -> Result<Stored, StoreError> {
-        self.inner.writer.write(move |connection| sql::insert(connection, &message)).await
+    pub async fn store(&self, message: NewMessage, at: Timestamp) -> Result<Stored, StoreError> {
+        self.write(move |connection| sql::messages::insert(connection, &message, at)).await
     }
 
-    /// Keeps messages that a peer pushed, all in one commit, by the rules of [`store`](Self::store). Hashes are taken as
-    /// given. Returns how many were not there before. (storage-and-onion 4.5)
+    /// Adds what other members have, all in one commit. Their hashes are computed again. A copy never brings back what has
+    /// been deleted after it was stored, and never shortens a life. Returns how many were not here before and are now.
     ///
     /// # Errors
-    /// [`StoreError`]; none was kept then.
-    pub async fn import(&self, messages: Vec<NewMessage>) -> Result<usize, StoreError> {
-        self.inner
-            .writer
-            .write(move |connection| {
-                let mut new = 0;
-                for message in &messages {
-                    new += usize::from(!sql::insert(connection, message)?.already);
-                }
-                Ok(new)
-            })
-            .await
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn merge(&self, copies: Vec<MessageCopy>, now: Timestamp) -> Result<usize, StoreError> {
+        let copies: Vec<MessageCopy> = copies.into_iter().filter_map(|copy| copy.plausible(now)).collect();
+        self.write(move |connection| {
+            let mut new = 0;
+            for copy in &copies {
+                new += usize::from(sql::messages::merge(connection, copy, now)?);
+            }
+            Ok(new)
+        })
+        .await
     }
 
-    /// Forgets what has expired at `now`, and accounts without messages. Returns how many messages went. Done in steps,
-    /// each durable by itself, with other writes between them.
+    /// Does what deletes, shortens, extends or revokes; answers when it is durable. The same code for what a client asks now
+    /// and for what another member remembers; doing it again, or in another order, comes to the same. The caller has checked
+    /// that it is allowed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn apply(&self, operation: Operation, arrival: Arrival) -> Result<Applied, StoreError> {
+        self.write(move |connection| sql::operations::apply(connection, &operation, arrival)).await
+    }
+
+    /// Forgets what has expired at `now`, tombstones and operations that nothing can need any more, and accounts of which
+    /// nothing is known then. Returns how many messages went. Done in steps, each durable by itself, with other writes
+    /// between them.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut gone = 0;
         loop {
-            let step =
-                self.inner.writer.write(move |connection| sql::sweep(connection, now, SWEEP_STEP)).await?;
+            let (step, all) = self.write(move |connection| sql::sweep(connection, now, SWEEP_STEP)).await?;
             gone += step;
-            if step < SWEEP_STEP {
+            if all {
                 return Ok(gone);
             }
         }
@@ -272,7 +351,7 @@ impl MessageStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn set_meta(&self, name: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
-        self.inner.writer.write(move |connection| sql::set_meta(connection, name, &value)).await
+        self.write(move |connection| sql::set_meta(connection, name, &value)).await
     }
 
     /// The value remembered under a name.
@@ -290,7 +369,7 @@ impl MessageStore {
     /// # Errors
     /// [`StoreError`].
     pub fn retrieve(&self, query: &Query<'_>) -> Result<Page, StoreError> {
-        self.read(|connection| sql::page(connection, query))
+        self.read(|connection| sql::messages::page(connection, query))
     }
 
     /// Until when messages of an account are kept; those that are not here are left out. (storage-and-onion 2.14)
@@ -302,7 +381,71 @@ impl MessageStore {
         owner: &AccountId,
         hashes: &[MessageHash],
     ) -> Result<BTreeMap<MessageHash, Timestamp>, StoreError> {
-        self.read(|connection| sql::expiries(connection, owner, hashes))
+        self.read(|connection| sql::messages::expiries(connection, owner, hashes))
+    }
+
+    /// Copies of messages of an account, to be handed to another member; those that are not here are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn copies(&self, owner: &AccountId, hashes: &[MessageHash]) -> Result<Vec<MessageCopy>, StoreError> {
+        self.read(|connection| sql::messages::copies(connection, owner, hashes))
+    }
+
+    /// The names of all messages of an account here, sorted by their bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn hashes(&self, owner: &AccountId) -> Result<Vec<MessageHash>, StoreError> {
+        self.read(|connection| sql::messages::hashes(connection, owner))
+    }
+
+    /// The log of an account, the oldest first: what took something away in the last [`MEMORY`], as much of it as is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn operations(&self, owner: &AccountId) -> Result<Vec<Logged>, StoreError> {
+        self.read(|connection| sql::operations::logged(connection, owner, None))
+    }
+
+    /// Those of the log with these names; unknown ones are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn operations_named(
+        &self,
+        owner: &AccountId,
+        ids: &[OperationId],
+    ) -> Result<Vec<Logged>, StoreError> {
+        self.read(|connection| sql::operations::logged(connection, owner, Some(ids)))
+    }
+
+    /// The names of what is in the log of an account, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn operation_keys(&self, owner: &AccountId) -> Result<Vec<OperationKey>, StoreError> {
+        self.read(|connection| sql::operations::names(connection, owner))
+    }
+
+    /// Since when the account has revoked a subaccount, if it has. (storage-and-onion 2.15)
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoked_since(
+        &self,
+        owner: &AccountId,
+        token: &SubaccountToken,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| sql::revocations::revoked_since(connection, owner, token))
+    }
+
+    /// The revoked subaccounts of an account, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoked(&self, owner: &AccountId) -> Result<Vec<SubaccountToken>, StoreError> {
+        self.read(|connection| sql::revocations::revoked(connection, owner))
     }
 
     /// How long writes are left behind because more come than the disk takes; zero while it keeps up.
@@ -333,6 +476,13 @@ impl MessageStore {
             None => Ok(()),
             Some(problem) => Err(StoreError::Corrupt { path: self.inner.path.clone(), problem }),
         }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.write(work).await
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
