@@ -105,6 +105,7 @@ mod tests {
         ) {
             let mut watch = ClockWatch::default();
             let (mut passed, mut clock) = (s(0), START.0);
+            watch.look(passed, START);
             let mut leapt_at = None;
             for (wait, jump, jumps) in steps {
                 passed += s(wait);
@@ -113,7 +114,8 @@ mod tests {
                     clock = clock.saturating_add_signed(jump * 1_000);
                 }
                 let said = watch.look(passed, Timestamp(clock));
-                if jumps && jump > 60 && said != Sweep::Go {
+                if jumps && jump > 60 {
+                    prop_assert!(matches!(said, Sweep::Leapt(_)));
                     leapt_at = Some(passed);
                 }
                 if said == Sweep::Go {

@@ -50,11 +50,19 @@ async fn figure(swarm: &Swarm, line: &str) -> usize {
     found.unwrap_or_else(|| panic!("no {line}")).parse().unwrap()
 }
 
-/// Waits until a figure is as it should be. The test's own time limit is the only bound.
+/// Waits until a figure is as it should be. Only a node that never gets there is late.
 async fn until(swarm: &Swarm, line: &str, fine: impl Fn(usize) -> bool) {
-    while !fine(figure(swarm, line).await) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let waited = async {
+        while !fine(figure(swarm, line).await) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let within = Duration::from_secs(120);
+    assert!(
+        tokio::time::timeout(within, waited).await.is_ok(),
+        "{line} stays at {}",
+        figure(swarm, line).await
+    );
 }
 
 async fn connect_from(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
