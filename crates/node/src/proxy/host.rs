@@ -222,4 +222,21 @@ mod tests {
             assert!(text.parse::<AllowedServer>().is_err(), "{text}");
         }
     }
+
+    proptest::proptest! {
+        /// Whatever is written: one reading, which is written in one way and read so again; and no name that a resolver could
+        /// take for an address.
+        #[test]
+        fn a_host_has_one_spelling(text in r"[0-9a-fA-FxX.:\[\]%@lo-]{0,24}|\PC{0,12}|[0-9]{1,4}(\.[0-9]{1,4}){0,4}\.?") {
+            if let Some(host) = Host::parse(&text) {
+                assert_eq!(Host::parse(&host.to_string()), Some(host.clone()), "{text:?}");
+                if let Host::Name(name) = host {
+                    let last = name.rsplit('.').next().unwrap();
+                    assert!(last.bytes().any(|byte| !byte.is_ascii_hexdigit() && byte != b'x')
+                        || !(last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit())), "{text:?}");
+                    assert!(name.parse::<IpAddr>().is_err(), "{text:?}");
+                }
+            }
+        }
+    }
 }
