@@ -194,6 +194,8 @@ impl Plan {
                     self.layout.network_file(),
                     self.layout.directory(),
                 )
+                // All clients of such a network are this machine, and would share one address's rate.
+                .without_rate_limits()
             };
             write_atomically(&self.layout.node_config(node.index), config.to_toml().as_bytes(), false)?;
         }

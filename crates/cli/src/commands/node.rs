@@ -10,7 +10,7 @@ use crate::failure::Failure;
 pub(super) async fn run(context: &Context, node: args::Node) -> Result<(), Failure> {
     let args::Node::Run { config, stop_with_stdin } = node;
     let config = NodeConfig::read(&config).map_err(|e| {
-        Failure::usage("configuration", e.to_string(), "compare it with the example in docs/using.md")
+        Failure::usage("configuration", e.to_string(), "every key is explained in docs/operating-a-node.md")
     })?;
     let node = Node::start(&config, Hooks::default()).await.map_err(|e| {
         Failure::failed(
@@ -24,6 +24,7 @@ pub(super) async fn run(context: &Context, node: args::Node) -> Result<(), Failu
     let ready = json!({
         "event": "ready", "node": own, "https": addresses.https.to_string(), "quic": addresses.quic.to_string(),
         "seed_http": addresses.seed_http.map(|address| address.to_string()),
+        "metrics": addresses.metrics.map(|address| address.to_string()),
     });
     context.output.line(&ready, || {
         format!("The node {own} answers.\n  HTTPS  {}\n  QUIC   {}", addresses.https, addresses.quic)

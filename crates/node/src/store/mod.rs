@@ -14,6 +14,7 @@
 //!
 //! Time is an argument. Nothing here knows swarms, signatures or who may read what.
 
+mod groups;
 mod life;
 mod operation;
 mod readers;
@@ -577,6 +578,17 @@ impl MessageStore {
     /// [`StoreError`].
     pub async fn write_off(&self, member: [u8; 32]) -> Result<(), StoreError> {
         self.write(move |connection| sql::sync::write_off(connection, &member)).await
+    }
+
+    /// How long writes are left behind because more come than the disk takes; zero while it keeps up.
+    pub fn behind(&self) -> std::time::Duration {
+        self.inner.writer.groups().behind()
+    }
+
+    /// Has `observer` told of every commit: how many writes, and how long it took. Called once; it is called on the writing
+    /// thread, before the callers are answered.
+    pub fn observe_commits(&self, observer: impl Fn(usize, std::time::Duration) + Send + Sync + 'static) {
+        self.inner.writer.groups().observe(Box::new(observer));
     }
 
     /// How much lies here. Counts, so takes a second for some million messages.
