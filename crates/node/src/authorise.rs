@@ -59,7 +59,7 @@ pub(crate) async fn authorise(shared: &Arc<Shared>, request: &Request, from: Fro
 }
 
 /// The checks that come before the signature's.
-fn check_times(request: &Request, now: Timestamp, from: From) -> Result<(), Answer> {
+pub(crate) fn check_times(request: &Request, now: Timestamp, from: From) -> Result<(), Answer> {
     let patience = match from {
         From::Client => SIGNATURE_TOLERANCE,
         From::Member => FORWARDED_TOLERANCE,

@@ -51,6 +51,8 @@ pub enum Received<'a> {
         peer: SocketAddr,
         /// The key it proved.
         key: Ed25519Public,
+        /// Whether it came as a node to a node. Nodes also test each other as clients.
+        is_node: bool,
         /// What was asked.
         endpoint: &'a str,
         /// With what.

@@ -22,6 +22,7 @@ pub mod probing;
 mod proxy;
 mod reading;
 pub mod registry;
+mod replication;
 mod rpc;
 pub mod store;
 pub mod swarm;

@@ -13,7 +13,7 @@ use conclave_transport::http::{HeaderValue, Server};
 use conclave_transport::https::{Authorities, Certificate, CertificateError};
 use conclave_transport::quic::{Endpoint, Pool};
 use conclave_transport::{http, https};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
@@ -25,11 +25,12 @@ use crate::order::WriteOrder;
 use crate::probing::{Incoming, KeptReports};
 use crate::proxy::{self, Proxy};
 use crate::registry::{NetworkView, Registry, RegistryError};
+use crate::replication::{Debts, KnownDigests};
 use crate::store::{self, MessageStore, StoreError};
 use crate::sweeping::{ClockWatch, Sweep};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{monitor, onion, peer, probing, reading, web, writes};
+use crate::{monitor, onion, peer, probing, reading, replication, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -141,6 +142,10 @@ pub(crate) struct Shared {
     /// This node's tests of others.
     pub(crate) reports: KeptReports,
     pub(crate) news: News,
+    pub(crate) digests: KnownDigests,
+    pub(crate) debts: Debts,
+    /// A member of the swarm has connected.
+    pub(crate) member_is_back: Notify,
     /// The most by which the answer to a request that waited is delayed.
     pub(crate) wait_jitter: Duration,
     /// Nothing new is taken on.
@@ -266,6 +271,9 @@ impl Node {
             incoming: Incoming::since(started),
             reports: KeptReports::default(),
             news: News::default(),
+            digests: KnownDigests::default(),
+            debts: Debts::default(),
+            member_is_back: Notify::new(),
             wait_jitter: Duration::from_millis(config.wait_jitter_ms),
             stopping: watch::channel(false).0,
             reads: Arc::new(Semaphore::new(reading::READS_AT_ONCE)),
@@ -308,6 +316,10 @@ impl Node {
             tokio::spawn(sweep(Arc::clone(&shared))),
             tokio::spawn(writes::run_timer(Arc::clone(&shared))),
             tokio::spawn(probing::run(Arc::clone(&shared))),
+            tokio::spawn(replication::compare_with_others(Arc::clone(&shared))),
+            tokio::spawn(replication::mark_minutes(Arc::clone(&shared))),
+            tokio::spawn(replication::deliver_debts(Arc::clone(&shared))),
+            tokio::spawn(replication::move_what_belongs_elsewhere(Arc::clone(&shared))),
             tokio::spawn(limit::measure(
                 Arc::clone(&shared.gate),
                 shared.store.clone(),

@@ -13,8 +13,8 @@ use conclave_proto::rpc::{ExpireMode, Request};
 
 use crate::store::CLOCK_DIFFERENCE;
 
-/// How far the order may run ahead of this node's clock; less than others take for a lie.
-const AHEAD: Duration = CLOCK_DIFFERENCE.saturating_sub(Duration::from_secs(20));
+/// How far the order may run ahead of this node's clock: as far as it follows others.
+const AHEAD: Duration = CLOCK_DIFFERENCE;
 
 /// The latest times this node knows of. Not kept on disk: they matter for as long as clocks differ.
 #[derive(Debug, Default)]

@@ -25,7 +25,7 @@ use crate::onion::HopAnswer;
 use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{monitor, onion, rpc, swarm, waiting};
+use crate::{monitor, onion, replication, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
@@ -67,14 +67,24 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     });
     Options {
         is_node: Arc::new(move |key| listed.view().directory().node(key).is_some()),
-        on_node: Arc::new(move |connection| adopting.peers.adopt(connection)),
+        on_node: Arc::new(move |connection| {
+            adopting.debts.is_back(&connection.peer().key);
+            adopting.peers.adopt(connection);
+            adopting.member_is_back.notify_waiters();
+        }),
         ..Options::new(handler)
     }
 }
 
 async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::Answer {
     let quic::Asked { peer, endpoint, body, notifier, .. } = asked;
-    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint: &endpoint, body: &body });
+    shared.observe(|| Received::Quic {
+        peer: peer.address,
+        key: peer.key,
+        is_node: peer.alpn == Alpn::Node,
+        endpoint: &endpoint,
+        body: &body,
+    });
     let (began, asked) = (Instant::now(), body.len());
     let (method, answer) = match peer.alpn {
         Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
@@ -167,7 +177,10 @@ async fn answer_node(
             let answer = onion::hop(shared, body, work).await;
             ("onion_request", Ok(wire::encode_relay_reply(answer.code, &answer.body).into()))
         }
-        _ => (metrics::NO_METHOD, Err(invalid_endpoint(endpoint))),
+        other => match replication::answer(shared, other, body).await {
+            Some(answer) => ("replication", answer),
+            None => (metrics::NO_METHOD, Err(invalid_endpoint(endpoint))),
+        },
     }
 }
 
@@ -333,7 +346,7 @@ pub(crate) async fn relay(
     }
 }
 
-async fn ask(
+pub(crate) async fn ask(
     shared: &Shared,
     node: &SnodeRecord,
     lane: Lane,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::node::Shared;
 use crate::swarm::{Coordinator, Effect, Event, Member, WriteId};
-use crate::{local, peer};
+use crate::{local, peer, replication};
 
 /// The writes of this node that are under way.
 pub(crate) struct Writes {
@@ -134,6 +134,18 @@ fn carry_out(shared: &Arc<Shared>) {
             }
             Effect::Answer { write, local, others } => {
                 let Some(waiting) = shared.writes.waiting().remove(&write) else { continue };
+                if matches!(local, MemberResult::Done(_)) {
+                    let missed: Vec<_> = others
+                        .iter()
+                        .filter(|(_, result)| matches!(result, MemberResult::Failed(_)))
+                        .map(|(key, _)| *key)
+                        .collect();
+                    if !missed.is_empty() {
+                        let (shared, request) = (Arc::clone(shared), Arc::clone(&waiting.request));
+                        let at = waiting.at;
+                        tokio::spawn(async move { replication::owe(&shared, &request, at, missed).await });
+                    }
+                }
                 let own = shared.secret.public();
                 let mut members: std::collections::BTreeMap<[u8; 32], MemberResult> =
                     others.into_iter().map(|(key, result)| (*key.as_bytes(), result)).collect();

@@ -74,8 +74,8 @@ pub struct KeysRequest {
     pub cutoff: Timestamp,
     /// Which bucket.
     pub bucket: usize,
-    /// Only accounts after this one.
-    pub after: Option<AccountId>,
+    /// Only what comes after this message of this account.
+    pub after: Option<(AccountId, Name)>,
 }
 
 /// What somebody has of one account, by name.
@@ -96,12 +96,12 @@ impl AccountKeys {
     }
 }
 
-/// Names, account by account.
+/// Names, account by account; the operations of an account with the first of its messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     /// In the order of accounts.
     pub accounts: Vec<AccountKeys>,
-    /// Whether more follow behind the last account.
+    /// Whether more follow behind the last message of the last account.
     pub more: bool,
 }
 
@@ -173,8 +173,8 @@ impl KeysRequest {
     pub fn encode(&self) -> Vec<u8> {
         let mut dict = DictWriter::new();
         dict.int("b", self.bucket as u64).int("t", self.cutoff.0);
-        if let Some(after) = &self.after {
-            dict.bytes("a", after.as_bytes());
+        if let Some((account, name)) = &self.after {
+            dict.bytes("a", account.as_bytes()).bytes("n", name);
         }
         dict.finish()
     }
@@ -185,16 +185,14 @@ impl KeysRequest {
     /// If it is none, or there is no such bucket.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidSync> {
         let mut dict = DictReader::new(bytes)?;
-        let after = dict.take_bytes("a")?.map(account).transpose()?;
+        let account = dict.take_bytes("a")?.map(account).transpose()?;
         let bucket = usize::try_from(dict.take_u64("b")?.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         if bucket >= BUCKETS {
             return Err(InvalidSync::Value("bucket"));
         }
-        Ok(Self {
-            cutoff: Timestamp(dict.take_u64("t")?.ok_or(InvalidSync::Value("cutoff"))?),
-            bucket,
-            after,
-        })
+        let name = dict.take_array("n")?.unwrap_or([0; 32]);
+        let cutoff = Timestamp(dict.take_u64("t")?.ok_or(InvalidSync::Value("cutoff"))?);
+        Ok(Self { cutoff, bucket, after: account.map(|account| (account, name)) })
     }
 }
 
@@ -367,7 +365,7 @@ mod tests {
         #[test]
         fn what_members_say_is_read_as_it_was_written(
             accounts in vec((any_account(), vec((any::<Name>(), time()), 0..4), vec(any::<Name>(), 0..4)), 0..4),
-            more: bool, copies in copies(), bucket in 0..BUCKETS, cutoff in time(), after in proptest::option::of(any_account()),
+            more: bool, copies in copies(), bucket in 0..BUCKETS, cutoff in time(), after in proptest::option::of((any_account(), any::<Name>())),
         ) {
             let accounts =
                 accounts.into_iter().map(|(account, messages, operations)| AccountKeys { account, messages, operations });

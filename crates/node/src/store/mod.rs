@@ -22,15 +22,15 @@ mod schema;
 mod sql;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
 use std::time::Duration;
 
-use conclave_crypto::AccountId;
+use conclave_crypto::{AccountId, Ed25519Public};
 use conclave_proto::rpc::SubaccountToken;
 use conclave_proto::rpc::answers::StoredMessage;
+use conclave_proto::sync::{AccountKeys, Digests, Keys, Name};
 use conclave_proto::{MessageHash, Namespace, Timestamp};
 use rusqlite::Connection;
 
@@ -192,6 +192,35 @@ pub struct OperationKey {
 /// An operation out of the log, to be handed to a member that has missed it: see [`Operation::read`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged(pub Vec<u8>);
+
+/// Something a member has not been told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    /// A message, by name.
+    Message(AccountId, Name),
+    /// An operation, by name.
+    Operation(AccountId, OperationId),
+}
+
+impl Owed {
+    /// Whose.
+    pub const fn account(&self) -> &AccountId {
+        match self {
+            Self::Message(account, _) | Self::Operation(account, _) => account,
+        }
+    }
+
+    fn code(&self) -> (i64, Name) {
+        match self {
+            Self::Message(_, name) => (0, *name),
+            Self::Operation(_, OperationId(name)) => (1, *name),
+        }
+    }
+
+    fn of_code(account: AccountId, kind: i64, name: Name) -> Self {
+        if kind == 0 { Self::Message(account, name) } else { Self::Operation(account, OperationId(name)) }
+    }
+}
 
 /// What became of a stored message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -446,6 +475,109 @@ impl MessageStore {
     /// [`StoreError`].
     pub fn revoked(&self, owner: &AccountId) -> Result<Vec<SubaccountToken>, StoreError> {
         self.read(|connection| sql::revocations::revoked(connection, owner))
+    }
+
+    /// Digests of everything that is still there at `cutoff`, to be compared with another member's: messages up to the one
+    /// that was the [`Self::newest`] at some time, and operations up to `operations_until`. Reads all names: half a second for
+    /// a million messages.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn digests(
+        &self,
+        cutoff: Timestamp,
+        newest: Option<i64>,
+        operations_until: Timestamp,
+    ) -> Result<Digests, StoreError> {
+        self.read(|connection| sql::sync::digests(connection, cutoff, newest, operations_until))
+    }
+
+    /// How far the store has come: a number that grows with each message taken in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest(&self) -> Result<i64, StoreError> {
+        self.read(sql::sync::newest)
+    }
+
+    /// The names in a bucket, behind a message of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keys(
+        &self,
+        bucket: usize,
+        cutoff: Timestamp,
+        after: Option<&(AccountId, Name)>,
+    ) -> Result<Keys, StoreError> {
+        self.read(|connection| sql::sync::keys(connection, bucket, cutoff, after))
+    }
+
+    /// The names of what is here of an account and still there at `cutoff`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keys_of(&self, account: &AccountId, cutoff: Timestamp) -> Result<AccountKeys, StoreError> {
+        self.read(|connection| sql::sync::keys_of(connection, account, cutoff))
+    }
+
+    /// Of what somebody else has, what is not here, or lives longer or shorter here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn lacking(&self, keys: &AccountKeys) -> Result<AccountKeys, StoreError> {
+        self.read(|connection| sql::sync::lacking(connection, keys))
+    }
+
+    /// At most `most` accounts of which anything is known here, behind `after`, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn accounts(&self, after: Option<&AccountId>, most: usize) -> Result<Vec<AccountId>, StoreError> {
+        self.read(|connection| sql::sync::accounts(connection, after, most))
+    }
+
+    /// Notes that a member has not been told of something.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owe(&self, members: Vec<Ed25519Public>, owed: Owed) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            members.iter().try_for_each(|member| sql::sync::owe(connection, member, &owed))
+        })
+        .await
+    }
+
+    /// What is owed to a member, at most `most` of it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn owed(&self, member: &Ed25519Public, most: usize) -> Result<Vec<Owed>, StoreError> {
+        self.read(|connection| sql::sync::owed(connection, member, most))
+    }
+
+    /// Notes that a member has been told.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle(&self, member: Ed25519Public, settled: Vec<Owed>) -> Result<(), StoreError> {
+        self.write(move |connection| sql::sync::settle(connection, &member, &settled)).await
+    }
+
+    /// The keys of those to whom something is owed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn creditors(&self) -> Result<BTreeSet<[u8; 32]>, StoreError> {
+        self.read(sql::sync::creditors)
+    }
+
+    /// Forgets what is owed to a member: it has left, or will find out by comparing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn write_off(&self, member: [u8; 32]) -> Result<(), StoreError> {
+        self.write(move |connection| sql::sync::write_off(connection, &member)).await
     }
 
     /// How long writes are left behind because more come than the disk takes; zero while it keeps up.

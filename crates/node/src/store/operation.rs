@@ -148,6 +148,11 @@ impl Operation {
         expiry.min(at.plus(MAX_LIFE))
     }
 
+    /// Whether it matters for as long as the account does, and not only for as long as a message lives.
+    pub const fn is_kept_for_good(&self) -> bool {
+        matches!(self.action, Action::Revoke { .. })
+    }
+
     /// Its name.
     pub fn id(&self) -> OperationId {
         OperationId(message_hash_bytes(&self.owner, 0, &self.request))

@@ -59,9 +59,11 @@ CREATE TABLE messages (
     expiry     INTEGER NOT NULL,                                 -- ms: what the life comes to
     hash       BLOB NOT NULL CHECK (length(hash) = 32),
     life       BLOB,                                             -- raises and cuts; null: the store's raise alone
-    data       BLOB NOT NULL,
-    UNIQUE (owner, hash)
+    data       BLOB NOT NULL
 ) STRICT;
+-- A name is there once for its owner: the one thread that writes looks before it inserts. The expiry is in the index so that
+-- all names and expiries can be compared with another member's without touching the messages.
+CREATE INDEX messages_by_name ON messages (owner, hash, expiry);
 CREATE INDEX messages_by_mailbox ON messages (owner, namespace, id);
 CREATE INDEX messages_by_expiry ON messages (expiry);
 
@@ -89,6 +91,16 @@ CREATE TABLE operations (
 ) STRICT;
 CREATE INDEX operations_by_owner ON operations (owner, at);
 CREATE INDEX operations_by_age ON operations (at);
+
+-- What members that were away have not been told: messages (0) and operations (1), by name.
+CREATE TABLE pending (
+    member  BLOB NOT NULL CHECK (length(member) = 32),
+    owner   INTEGER NOT NULL REFERENCES owners (id) ON DELETE CASCADE,
+    kind    INTEGER NOT NULL CHECK (kind IN (0, 1)),
+    name    BLOB NOT NULL CHECK (length(name) = 32),
+    PRIMARY KEY (member, owner, kind, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_by_owner ON pending (owner);
 
 -- The account's latest word about each of its subaccounts.
 CREATE TABLE revocations (

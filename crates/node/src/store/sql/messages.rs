@@ -145,7 +145,7 @@ fn absorb(connection: &Connection, news: &News<'_>) -> Result<(bool, Option<Time
     };
     cuts.iter().for_each(|cut| record.life.cut(*cut));
     let covered = deletions::apply_ranges(connection, owner, &mut record, &news.record)?;
-    if covered || !record.outlives_deletions() {
+    if covered || !record.outlives_deletions() || record.life.expiry() <= news.now {
         bury(connection, owner, id, &news.key, &record)?;
         return Ok((already, None));
     }

@@ -9,6 +9,7 @@ pub(super) mod expiries;
 pub(super) mod messages;
 pub(super) mod operations;
 pub(super) mod revocations;
+pub(super) mod sync;
 
 use std::collections::BTreeSet;
 

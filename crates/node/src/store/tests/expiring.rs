@@ -109,9 +109,8 @@ async fn no_copy_brings_back_a_life_that_was_shortened() {
     store.merge(vec![copy(short.clone())], Timestamp(50)).await.unwrap();
     assert_eq!(expiry(&store, short.hash), Some(100));
     assert_eq!(store.sweep_expired(Timestamp(100)).await.unwrap(), 1);
-    assert_eq!(store.merge(vec![copy(short.clone())], Timestamp(101)).await.unwrap(), 1);
-    assert_eq!(expiry(&store, short.hash), Some(100), "it is over already, and goes with the next sweep");
-    store.sweep_expired(Timestamp(101)).await.unwrap();
+    assert_eq!(store.merge(vec![copy(short.clone())], Timestamp(101)).await.unwrap(), 0);
+    assert_eq!(expiry(&store, short.hash), None);
     // But its owner may store it again.
     let again = store.store(short.clone(), Timestamp(200)).await.unwrap();
     assert_eq!(again, Stored { already: false, expiry: short.expiry });

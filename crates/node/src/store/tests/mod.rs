@@ -329,3 +329,23 @@ async fn more_readers_than_connections_wait_for_their_turn() {
         }
     });
 }
+
+#[tokio::test]
+async fn a_message_of_a_kilobyte_takes_little_more_than_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = MessageStore::open(&dir.path().join("messages.sqlite"), Options::default()).unwrap();
+    let now = Timestamp(1_700_000_000_000);
+    let count = 6_000u64;
+    // In the order in which people write, not in that of accounts.
+    for part in 0..12 {
+        let messages = (0..count / 12).map(|n| {
+            let n = part * (count / 12) + n;
+            let data = [&n.to_be_bytes()[..], &[0x5a; 1_016]].concat();
+            copy(NewMessage { expiry: now.plus(MEMORY), ..message((n * 7 % 200) as u8, 0, now.0 + n, &data) })
+        });
+        store.merge(messages.collect(), now).await.unwrap();
+    }
+    let stats = store.stats().unwrap();
+    let each = (stats.bytes - stats.free_bytes) / count;
+    assert!(each <= 1_300, "{each} bytes for each message of 1,024");
+}
