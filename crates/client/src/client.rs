@@ -417,6 +417,7 @@ impl Client {
             std::mem::take(&mut *self.shared.strays.lock().unwrap_or_else(PoisonError::into_inner));
         strays.shutdown().await;
         self.shared.network.shutdown().await;
+        self.shared.store.settled().await;
     }
 }
 
