@@ -86,10 +86,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut stopping = shared.stopping.subscribe();
     let mut sending = JoinSet::new();
     loop {
-        if let Err(error) = start_due(&shared, &mut sending).await {
+        // One time for both questions, or what becomes due between them would be seen by neither.
+        let now = shared.network.now();
+        if let Err(error) = start_due(&shared, now, &mut sending).await {
             tracing::warn!(%error, "the outbox could not be read");
         }
-        let now = shared.network.now();
         let next = shared.store.run(move |store| store.next_due(now)).await.ok().flatten();
         let wait = next.map_or(LONGEST_PAUSE, |at| at.since(shared.network.now())).min(LONGEST_PAUSE);
         tokio::select! {
@@ -105,8 +106,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 /// Starts an attempt for each copy that is due and finds a place. A recipient whose swarm does not answer holds up nobody
 /// else: there are only so many places for one.
-async fn start_due(shared: &Arc<Shared>, sending: &mut JoinSet<()>) -> Result<(), StoreError> {
-    let now = shared.network.now();
+async fn start_due(
+    shared: &Arc<Shared>,
+    now: Timestamp,
+    sending: &mut JoinSet<()>,
+) -> Result<(), StoreError> {
     // Those under way are due as well, and come first.
     let due = shared.store.run(move |store| store.due(now, 2 * AT_ONCE, 2 * AT_ONCE_TO_ONE)).await?;
     let own = *shared.account.id();
