@@ -60,6 +60,7 @@ pub const TARGETS: &[Target] = targets![
     content,
     directory,
     envelope,
+    membership,
     message_hash,
     monitor,
     network_file,
