@@ -59,6 +59,7 @@ pub const TARGETS: &[Target] = targets![
     community_url,
     content,
     directory,
+    directory_poll,
     envelope,
     membership,
     message_hash,

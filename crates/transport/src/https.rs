@@ -8,6 +8,7 @@ mod certificate;
 mod client;
 mod error;
 mod trust;
+mod url;
 
 use std::future::Future;
 use std::io;
@@ -18,6 +19,7 @@ pub use certificate::{Certificate, CertificateError};
 pub use client::{Address, Client, MAX_RESPONSE_BODY, Response, Target};
 pub use error::Error;
 pub use trust::Trust;
+pub use url::split_url;
 
 use crate::http::{self, Incoming, Options, Reply, Server};
 

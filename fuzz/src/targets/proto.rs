@@ -7,7 +7,8 @@ use conclave_proto::content::{
 };
 use conclave_proto::monitor::{MonitorRequest, Notification};
 use conclave_proto::network::{
-    Directory, MembershipRequest, NetworkFile, SignedDirectory, SignedMembershipRequest,
+    Directory, DirectoryPoll, DirectoryPollAnswer, MembershipRequest, NetworkFile, SignedDirectory,
+    SignedMembershipRequest,
 };
 use conclave_proto::peer::{self, OnionRelay};
 use conclave_proto::seed::{SeedAnswer, SeedRequest};
@@ -299,6 +300,16 @@ pub fn seed_request(bytes: &[u8]) {
             (&request.id, request.active_only, request.limit)
         );
         let _ = request.answer(&[], 7, None);
+    }
+}
+
+/// What nodes say to each other about directories.
+pub fn directory_poll(bytes: &[u8]) {
+    if let Ok(poll) = DirectoryPoll::decode(bytes) {
+        assert_eq!(DirectoryPoll::decode(&poll.encode()), Ok(poll));
+    }
+    if let Ok(answer) = DirectoryPollAnswer::decode(bytes) {
+        assert_eq!(DirectoryPollAnswer::decode(&answer.encode()), Ok(answer));
     }
 }
 
