@@ -5,6 +5,7 @@
 //! together, for the command `conclave node run` and for tests that want to look inside.
 
 mod config;
+mod follow;
 mod hooks;
 mod load;
 mod local;
@@ -15,6 +16,7 @@ mod onion;
 mod peer;
 pub mod registry;
 mod rpc;
+pub mod status;
 pub mod store;
 pub mod swarm;
 mod waiting;
@@ -25,3 +27,4 @@ mod writes;
 pub use config::{ConfigError, KEY_FILE, NodeConfig};
 pub use hooks::{Clock, Hooks, Misbehave, Observer, Received, SystemClock};
 pub use node::{ADVERTISED_VERSION, Addresses, Node, NodeError, is_running};
+pub use registry::Unlisted;

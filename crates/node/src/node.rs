@@ -19,11 +19,12 @@ use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
 use crate::load::Load;
 use crate::news::News;
-use crate::registry::{NetworkView, Registry, RegistryError};
+use crate::registry::{NetworkView, OnUnlisted, Registry, RegistryError, Unlisted};
+use crate::status::{self, Status};
 use crate::store::{self, MessageStore, StoreError};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{monitor, peer, rpc, web, writes};
+use crate::{peer, rpc, web};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -194,6 +195,27 @@ impl Node {
     /// # Errors
     /// [`NodeError`] names the file or address.
     pub async fn start(config: &NodeConfig, hooks: Hooks) -> Result<Self, NodeError> {
+        Self::open(config, hooks, None).await
+    }
+
+    /// As [`Self::start`], but a node that is not in the directory waits until it is, and tells `waiting` whenever something
+    /// about that changes. Drop the future to stop waiting.
+    ///
+    /// # Errors
+    /// As [`Self::start`], except that not being listed and finding no seed are no errors.
+    pub async fn start_when_listed(
+        config: &NodeConfig,
+        hooks: Hooks,
+        waiting: OnUnlisted<'_>,
+    ) -> Result<Self, NodeError> {
+        Self::open(config, hooks, Some(waiting)).await
+    }
+
+    async fn open(
+        config: &NodeConfig,
+        hooks: Hooks,
+        waiting: Option<OnUnlisted<'_>>,
+    ) -> Result<Self, NodeError> {
         let secret = read_key(&config.data_dir.join(KEY_FILE))?;
         let lock = lock(&config.data_dir.join(LOCK_FILE))?;
         let network_bytes = read(&config.network)?;
@@ -202,7 +224,14 @@ impl Node {
         let options = store::Options { max_bytes: config.max_store_bytes, ..store::Options::default() };
         let store = MessageStore::open(&config.data_dir.join(DATABASE_FILE), options)?;
         let own = secret.public();
-        let registry = Registry::open(network, own, config.directory.clone(), store.clone()).await?;
+        let mut waiting = waiting.map(|tell| {
+            |unlisted: &Unlisted| {
+                Status::waiting(unlisted).write(&config.data_dir);
+                tell(unlisted);
+            }
+        });
+        let waiting = waiting.as_mut().map(|tell| tell as OnUnlisted<'_>);
+        let registry = Registry::open(network, own, config.directory.clone(), store.clone(), waiting).await?;
         let certificate = Certificate::load_or_create(&config.data_dir)?;
         let record = *registry.view().own();
 
@@ -248,14 +277,16 @@ impl Node {
             servers.push(server);
         }
 
+        let addresses = Addresses { https, quic, seed_http };
         let tasks = vec![
-            tokio::spawn(follow_directory(Arc::clone(&shared))),
+            tokio::spawn(crate::follow::run(Arc::clone(&shared))),
             tokio::spawn(sweep(Arc::clone(&shared))),
+            tokio::spawn(status::run(Arc::clone(&shared), config.data_dir.clone(), addresses)),
             tokio::spawn(crate::writes::run_timer(Arc::clone(&shared))),
         ];
         peer::greet(&shared);
         tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");
-        Ok(Self { shared, addresses: Addresses { https, quic, seed_http }, servers, tasks, _lock: lock })
+        Ok(Self { shared, addresses, servers, tasks, _lock: lock })
     }
 
     /// Where it listens.
@@ -321,20 +352,6 @@ impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Node({:?})", self.shared.secret.public())
     }
-}
-
-async fn follow_directory(shared: Arc<Shared>) {
-    let changed = |view: &NetworkView| {
-        // Whoever has left the list is no peer any more.
-        shared.peers.retain(|key| view.directory().node(key).is_some());
-        if let Some(endpoint) = shared.endpoint() {
-            endpoint.recheck_nodes();
-        }
-        writes::swarm_changed(&shared);
-        shared.news.moved(|account| view.is_ours(account), |account| monitor::ended(&shared, account));
-        peer::greet(&shared);
-    };
-    shared.registry.follow(|| shared.now(), changed).await;
 }
 
 async fn sweep(shared: Arc<Shared>) {

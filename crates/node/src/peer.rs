@@ -10,6 +10,7 @@ use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use conclave_proto::SnodeRecord;
 use conclave_proto::btstream::Frame;
+use conclave_proto::network::DIRECTORY_COMMAND;
 use conclave_proto::peer as wire;
 use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
@@ -22,7 +23,7 @@ use crate::load::Load;
 use crate::node::Shared;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{monitor, onion, rpc, swarm, waiting};
+use crate::{follow, monitor, onion, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
@@ -67,6 +68,7 @@ async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::An
     let quic::Asked { peer, endpoint, body, notifier, .. } = asked;
     shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint: &endpoint, body: &body });
     let answer = match peer.alpn {
+        Alpn::Node if endpoint == DIRECTORY_COMMAND => follow::answer_poll(shared, peer.key, &body),
         Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
         Alpn::Client if endpoint == MONITOR => Ok(monitor::answer(shared, &body, &notifier)),
         Alpn::Client => answer_client(shared, &endpoint, &body, &work).await,
@@ -261,7 +263,8 @@ pub(crate) async fn relay(
     }
 }
 
-async fn ask(
+/// Asks a node of the list something, over the connection to it.
+pub(crate) async fn ask(
     shared: &Shared,
     node: &SnodeRecord,
     lane: Lane,
