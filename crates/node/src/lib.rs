@@ -5,6 +5,7 @@
 //! together, for the command `conclave node run` and for tests that want to look inside.
 
 mod config;
+pub mod folder;
 mod follow;
 mod hooks;
 mod load;

@@ -399,7 +399,7 @@ fn warn_of_readers(path: &Path) {
     let _ = path;
 }
 
-fn read_key(path: &Path) -> Result<Ed25519Secret, NodeError> {
+pub(crate) fn read_key(path: &Path) -> Result<Ed25519Secret, NodeError> {
     warn_of_readers(path);
     let text = zeroize::Zeroizing::new(read(path)?);
     let text = std::str::from_utf8(&text).unwrap_or_default().trim();
