@@ -27,5 +27,5 @@ mod writes;
 
 pub use config::{ConfigError, KEY_FILE, NodeConfig};
 pub use hooks::{Clock, Hooks, Misbehave, Observer, Received, SystemClock};
-pub use node::{ADVERTISED_VERSION, Addresses, Node, NodeError, is_running};
+pub use node::{ADVERTISED_VERSION, Addresses, DATABASE_FILE, Node, NodeError, is_running};
 pub use registry::Unlisted;

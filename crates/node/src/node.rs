@@ -38,7 +38,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// How long telling the peers may take then. A tenth of a second, unless a node that does not answer is just being dialled:
 /// QUIC would keep the socket three seconds for that (RFC 9000 section 10.2), and the end of the process frees it anyway.
 const CLOSE_WITHIN: Duration = Duration::from_millis(500);
-const DATABASE_FILE: &str = "messages.sqlite";
+/// The messages, in the node's data directory.
+pub const DATABASE_FILE: &str = "messages.sqlite";
 const LOCK_FILE: &str = "node.lock";
 
 /// Why a node does not start.
