@@ -1,8 +1,9 @@
 //! `conclave node run`: waits until the node is listed, serves, and says so when it is removed.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use conclave_node::{Hooks, Node, NodeConfig, Unlisted};
+use conclave_node::{Hooks, Node, NodeConfig, NodeError, Unlisted};
 use conclave_proto::SnodeRecord;
 use serde_json::json;
 
@@ -10,6 +11,10 @@ use super::configuration;
 use crate::commands::Context;
 use crate::failure::Failure;
 use crate::output::Output;
+
+/// How long the address of a node that was stopped may stay taken; QUIC needs three seconds.
+const FREED_WITHIN: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(
     context: &Context,
@@ -24,10 +29,10 @@ pub(super) async fn run(
         }
     };
     tokio::pin!(stop);
+    let mut ended = None;
     loop {
-        let mut waiting = |unlisted: &Unlisted| say_waiting(context.output, unlisted);
         let node = tokio::select! {
-            started = Node::start_when_listed(&config, Hooks::default(), &mut waiting) => started.map_err(failed)?,
+            started = start(context.output, &config, ended) => started.map_err(failed)?,
             () = &mut stop => return Ok(()),
         };
         let started_as = *node.view().own();
@@ -40,7 +45,26 @@ pub(super) async fn run(
         if !moved {
             return Ok(());
         }
+        ended = Some(Instant::now());
         context.output.note("The directory names another address for this node: it starts again there.");
+    }
+}
+
+/// Starts the node when it is listed. One that has just `ended` in this process may hold its QUIC address for some seconds
+/// more ([`Node::shutdown`]).
+async fn start(output: Output, config: &NodeConfig, ended: Option<Instant>) -> Result<Node, NodeError> {
+    loop {
+        let mut waiting = |unlisted: &Unlisted| say_waiting(output, unlisted);
+        match Node::start_when_listed(config, Hooks::default(), &mut waiting).await {
+            Err(NodeError::Listen { source, .. })
+                if source.kind() == std::io::ErrorKind::AddrInUse
+                    && ended.is_some_and(|ended| ended.elapsed() < FREED_WITHIN) =>
+            {
+                // The operating system tells nobody when an address is free.
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            started => return started,
+        }
     }
 }
 
@@ -115,7 +139,7 @@ fn say_removed(output: Output, node: &Node) {
     });
 }
 
-fn failed(error: conclave_node::NodeError) -> Failure {
+fn failed(error: NodeError) -> Failure {
     Failure::failed(
         "node_start",
         error.to_string(),
