@@ -285,7 +285,9 @@ fn a_network_starts_again_with_the_nodes_of_others_and_without_its_own_that_left
     net.stop();
     // The registry works while the network does not run: somebody moves.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    sixth.command(&home, &["node", "join", "--https-port", &port.to_string()]).ok();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, udp) = (port.to_string(), udp.to_string());
+    sixth.command(&home, &["node", "join", "--https-port", &port, "--quic-port", &udp]).ok();
     let moved = apply(&home, &[sixth.folder.join("join.json")]).ok();
     assert_eq!(changes(&moved), ["moved"]);
     // A registry says how many there are without any node.

@@ -39,6 +39,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut heard = shared.registry.heard();
     let mut seen = None;
     let mut said_stale = None;
+    // Others may have gone on while this node was away, or may lag behind it.
+    announce(&shared, &shared.view());
     loop {
         let from = tokio::select! {
             _ = ticks.tick() => None,

@@ -12,8 +12,9 @@ use crate::commands::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// How long the address of a node that was stopped may stay taken; QUIC needs three seconds.
-const FREED_WITHIN: Duration = Duration::from_secs(15);
+/// How long the QUIC address of a node that was stopped in this process may stay taken: mostly moments, but QUIC keeps its
+/// socket until the last connection is forgotten, which for one whose peer vanished takes the idle timeout of a minute.
+const FREED_WITHIN: Duration = Duration::from_secs(75);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(
