@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod failure;
+mod logging;
 mod network;
 mod output;
 mod secrets;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),
     };
-    log_to_stderr(cli.global.verbose);
+    logging::to_stderr(cli.global.verbose);
     let output = Output::new(cli.global.json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
@@ -72,23 +73,4 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     // A closed standard output or error is no reason to say more.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
-/// Logs go to standard error: warnings, with `-v` what happens, with `-vv` everything of ours.
-/// `RUST_LOG` overrides it.
-fn log_to_stderr(verbose: u8) {
-    let default = match verbose {
-        0 => "error",
-        1 => "warn,conclave=info,conclave_client=info,conclave_node=info,conclave_devnet=info",
-        _ => {
-            "warn,conclave=trace,conclave_client=trace,conclave_node=trace,conclave_devnet=trace,conclave_transport=debug"
-        }
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
 }

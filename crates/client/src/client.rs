@@ -416,6 +416,8 @@ impl Client {
         let mut strays =
             std::mem::take(&mut *self.shared.strays.lock().unwrap_or_else(PoisonError::into_inner));
         strays.shutdown().await;
+        self.shared.network.shutdown().await;
+        self.shared.store.settled().await;
     }
 }
 

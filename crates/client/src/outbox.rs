@@ -96,9 +96,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = tokio::time::sleep(wait) => {}
             Some(_) = sending.join_next(), if !sending.is_empty() => {}
             () = shared.outbox_changed.notified() => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = stopping.wait_for(|stop| *stop) => break,
         }
     }
+    // Dropping would only ask them to end.
+    sending.shutdown().await;
 }
 
 /// Starts an attempt for each copy that is due and finds a place. A recipient whose swarm does not answer holds up nobody

@@ -197,6 +197,8 @@ fn write_configs(layout: &Layout, made: usize, seed_http: Option<u16>) -> Result
                 layout.network_file(),
                 layout.directory(),
             )
+            // All clients of such a network are this machine, and would share one address's rate.
+            .without_rate_limits()
         };
         write_atomically(&layout.node_config(index), config.to_toml().as_bytes(), false)?;
     }

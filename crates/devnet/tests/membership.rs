@@ -198,6 +198,7 @@ fn six_nodes_join_a_running_network_a_swarm_appears_three_leave_and_one_dissolve
         assert_eq!((&status["running"], &status["listed"]), (&json!(true), &json!(false)), "{status}");
     }
     let joins: Vec<PathBuf> = foreign.iter().map(|node| node.folder.join("join.json")).collect();
+    home.send("alice", &bob, "before sixteen");
     let applied = apply(&home, &joins).ok();
     assert_eq!(changes(&applied), ["admitted"; 6]);
     for node in &mut foreign {
@@ -217,6 +218,8 @@ fn six_nodes_join_a_running_network_a_swarm_appears_three_leave_and_one_dissolve
         assert!(reached.len() >= 4 && reached.iter().all(|m| m["reachable"] == true), "{status}");
         assert!(status["fresh"] == true && status["store_bytes"].as_u64().unwrap() > 0, "{status}");
     }
+    // Wherever the account is kept now, what was there before is there.
+    assert_eq!(home.listen("bob", 1)[0]["text"], "before sixteen");
     exchange(&home, &bob, "sixteen nodes");
     // The same again changes nothing.
     assert_eq!(changes(&apply(&home, &joins).ok()), ["unchanged"; 6]);
@@ -224,6 +227,7 @@ fn six_nodes_join_a_running_network_a_swarm_appears_three_leave_and_one_dissolve
 
     // Three leave: thirteen are too few for three swarms of five.
     let leavers: Vec<Foreign> = foreign.drain(..3).collect();
+    home.send("alice", &bob, "before thirteen");
     let leaves: Vec<PathBuf> = leavers.iter().map(|node| node.leave(&home)).collect();
     assert_eq!(changes(&apply(&home, &leaves).ok()), ["removed"; 3]);
     let thirteen = outside.settled(&home);
@@ -249,6 +253,7 @@ fn six_nodes_join_a_running_network_a_swarm_appears_three_leave_and_one_dissolve
         let status = leaver.status(&home);
         assert_eq!((&status["running"], &status["state"]), (&json!(false), &json!("removed")), "{status}");
     }
+    assert_eq!(home.listen("bob", 1)[0]["text"], "before thirteen");
     exchange(&home, &bob, "thirteen nodes");
     // Who has left does not come back with the request that brought it in.
     let error = apply(&home, &joins[..1]).fails_with(1);

@@ -53,7 +53,7 @@ fn stores(
             let (store, part) = (store.clone(), part.to_vec());
             callers.spawn(async move {
                 for message in part {
-                    store.store(message).await.unwrap();
+                    store.store(message.clone(), message.timestamp).await.unwrap();
                 }
             });
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::proxy::AllowedServer;
 use crate::store;
 
 /// The node's Ed25519 seed inside its data directory: 64 hex digits, mode 0600.
@@ -40,6 +41,29 @@ pub struct NodeConfig {
     /// sees only sizes and times cannot tell to the millisecond when something came. 10 unless given.
     #[serde(default = "default_wait_jitter_ms")]
     pub wait_jitter_ms: u64,
+    /// Storage requests a second that one client's address (IPv4, or IPv6 /64) may go on with. 300 unless given; 0 is no
+    /// limit, for networks where everybody comes from one address. (storage-and-onion 8.1)
+    #[serde(default = "default_rate")]
+    pub rate_per_second: u32,
+    /// Storage requests of one address that may come at once. 600 unless given.
+    #[serde(default = "default_burst")]
+    pub rate_burst: u32,
+    /// Clients are refused once work has waited longer than this for half a second, in milliseconds. 100 unless given; 0 is
+    /// no limit.
+    #[serde(default = "default_shed_above")]
+    pub shed_above_ms: u32,
+    /// Whether requests are passed on to servers. Yes unless given. (storage-and-onion 6.4)
+    #[serde(default = "yes")]
+    pub proxy: bool,
+    /// Servers, as `host:port`, that requests are passed on to although their addresses are not public.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy_allow: Vec<AllowedServer>,
+    /// A PEM file of authorities whose certificates are believed besides those that browsers trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_authorities: Option<PathBuf>,
+    /// Where `/metrics` and `/health` are answered over plain HTTP: a loopback address. Off unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Why a configuration cannot be used. The operator's to mend.
@@ -77,7 +101,20 @@ impl NodeConfig {
             seed_http: None,
             max_store_bytes: default_max_bytes(),
             wait_jitter_ms: default_wait_jitter_ms(),
+            rate_per_second: default_rate(),
+            rate_burst: default_burst(),
+            shed_above_ms: default_shed_above(),
+            proxy: yes(),
+            proxy_allow: Vec::new(),
+            proxy_authorities: None,
+            metrics: None,
         }
+    }
+
+    /// The same without any limit on how often clients ask: for networks all of whose clients come from this machine.
+    #[must_use]
+    pub fn without_rate_limits(self) -> Self {
+        Self { rate_per_second: 0, shed_above_ms: 0, ..self }
     }
 
     /// Reads a configuration file.
@@ -106,7 +143,7 @@ impl NodeConfig {
 }
 
 /// Every key there is.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 15] = [
     "data_dir",
     "network",
     "directory",
@@ -115,6 +152,13 @@ const KEYS: [&str; 8] = [
     "seed_http",
     "max_store_bytes",
     "wait_jitter_ms",
+    "rate_per_second",
+    "rate_burst",
+    "shed_above_ms",
+    "proxy",
+    "proxy_allow",
+    "proxy_authorities",
+    "metrics",
 ];
 /// A key that needs more changes than this is a different word.
 const MISSPELT: usize = 3;
@@ -154,8 +198,24 @@ const fn default_wait_jitter_ms() -> u64 {
     10
 }
 
-fn default_max_bytes() -> u64 {
+const fn default_max_bytes() -> u64 {
     store::DEFAULT_MAX_BYTES
+}
+
+const fn default_rate() -> u32 {
+    300
+}
+
+const fn default_burst() -> u32 {
+    600
+}
+
+const fn default_shed_above() -> u32 {
+    100
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -189,9 +249,34 @@ mod tests {
         let mut config = NodeConfig::new("a".into(), "b".into(), "c".into());
         let address = Some("127.0.0.1:1".parse().unwrap());
         (config.listen_https, config.listen_quic, config.seed_http) = (address, address, address);
+        (config.metrics, config.proxy_authorities) = (address, Some("d".into()));
+        config.proxy_allow = vec!["localhost:443".parse().unwrap()];
         let table: toml::Table = config.to_toml().parse().unwrap();
         assert_eq!(table.keys().collect::<std::collections::BTreeSet<_>>().len(), KEYS.len());
         assert_eq!(unknown_key(&table), None);
+    }
+
+    /// The rows of a table of keys, as `| \`key\` | … |`.
+    fn documented(file: &str) -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let row = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        text.lines().skip_while(|line| !line.starts_with("| key |")).skip(2).map_while(row).collect()
+    }
+
+    #[test]
+    fn every_key_is_documented_once_in_the_order_of_the_list() {
+        assert_eq!(documented("operating-a-node.md"), KEYS);
+    }
+
+    #[test]
+    fn an_unusable_server_in_the_list_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        let config = NodeConfig::new("a".into(), "b".into(), "c".into());
+        std::fs::write(&path, config.to_toml() + "proxy_allow = [\"fine:1\", \"https://wrong\"]\n").unwrap();
+        let error = NodeConfig::read(&path).unwrap_err().to_string();
+        assert!(error.contains("`https://wrong` is no host and port"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a program that starts a node in its own process may put in: a clock, an observer, a fault.
+//! What a program that starts a node in its own process may put in: a clock, a resolver, an observer, a fault.
 //!
 //! None of it can be reached from a configuration file or the command line. Tests use it to look at what a node really
 //! receives, to move its clock, and to make it lie.
@@ -9,6 +9,8 @@ use std::sync::Arc;
 use conclave_crypto::Ed25519Public;
 use conclave_proto::Timestamp;
 use conclave_proto::rpc::Request;
+
+use crate::proxy::{Resolver, SystemResolver};
 
 /// Where a node gets its time from.
 pub trait Clock: Send + Sync {
@@ -49,6 +51,8 @@ pub enum Received<'a> {
         peer: SocketAddr,
         /// The key it proved.
         key: Ed25519Public,
+        /// Whether it came as a node to a node. Nodes also test each other as clients.
+        is_node: bool,
         /// What was asked.
         endpoint: &'a str,
         /// With what.
@@ -114,11 +118,18 @@ pub struct Hooks {
     pub observer: Option<Arc<dyn Observer>>,
     /// How it lies.
     pub misbehave: Misbehave,
+    /// Looks up the names of servers that requests are passed on to.
+    pub resolver: Arc<dyn Resolver>,
 }
 
 impl Default for Hooks {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), observer: None, misbehave: Misbehave::Honest }
+        Self {
+            clock: Arc::new(SystemClock),
+            observer: None,
+            misbehave: Misbehave::Honest,
+            resolver: Arc::new(SystemResolver::default()),
+        }
     }
 }
 

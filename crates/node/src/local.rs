@@ -1,55 +1,37 @@
 //! This node's own part of a write: commit, then sign.
 
+use std::collections::BTreeMap;
+
 use conclave_crypto::Ed25519Secret;
-use conclave_proto::MessageHash;
-use conclave_proto::rpc::Request;
 use conclave_proto::rpc::answers::{Failure, MemberResult};
-use conclave_proto::rpc::results::{NodeResult, Outcome};
+use conclave_proto::rpc::results::{Affected, Expiries, NodeResult, Outcome};
+use conclave_proto::rpc::{Expire, ExpireMode, Request, Scope, Store};
+use conclave_proto::{MessageHash, Namespace, Timestamp};
 
 use crate::hooks::Misbehave;
 use crate::node::Shared;
-use crate::store::{NewMessage, StoreError};
+use crate::store::{Applied, Arrival, NewMessage, Operation, StoreError, Stored};
 
-/// Does `request`, which has been authorised, on this node alone. Signs only what is durable.
-pub(crate) async fn apply(shared: &Shared, request: &Request) -> MemberResult {
-    let Request::Store(store) = request else {
-        return MemberResult::Failed(Failure::answered(400, format!("no method {}", request.method())));
+/// Does `request`, which has been authorised and given its time, on this node alone. Signs only what is durable.
+pub(crate) async fn apply(shared: &Shared, request: &Request, at: Timestamp) -> MemberResult {
+    let outcome = match request {
+        Request::Store(request) => store(shared, request, at).await.map(Some),
+        _ => match Operation::of(request, at) {
+            Some(operation) => shared
+                .store
+                .apply(operation, Arrival::Direct)
+                .await
+                .map(|applied| outcome_of(request, applied, at)),
+            None => Ok(None),
+        },
     };
-    let hash = MessageHash::of(&store.account, store.namespace, &store.data);
-    let message = NewMessage {
-        owner: store.account,
-        namespace: store.namespace,
-        hash,
-        timestamp: store.timestamp,
-        expiry: store.expiry(),
-        data: store.data.clone(),
-    };
-    // Kept until it is durable, for those who want to hear of it.
-    let news = (shared.hooks.misbehave != Misbehave::Forgets).then(|| message.clone());
-    let stored = if shared.hooks.misbehave == Misbehave::Forgets {
-        Ok(crate::store::Stored { already: false, expiry: message.expiry })
-    } else {
-        shared.store.store(message).await
-    };
-    match stored {
-        Ok(stored) => {
-            if let (false, Some(message)) = (stored.already, news) {
-                shared.news.stored(&message, shared.now());
-            }
-            let outcome = Outcome::Stored { hash, expiry: stored.expiry, already: stored.already };
-            let signed = match shared.hooks.misbehave {
-                Misbehave::WrongKey => {
-                    NodeResult::sign(request, outcome, &Ed25519Secret::from_seed(&[0x5a; 32]))
-                }
-                _ => NodeResult::sign(request, outcome, &shared.secret),
-            };
-            signed.map_or_else(
-                || MemberResult::Failed(Failure::answered(500, "request failed")),
-                MemberResult::Done,
-            )
-        }
+    match outcome {
+        Ok(outcome) => outcome.and_then(|outcome| sign(shared, request, outcome)).map_or_else(
+            || MemberResult::Failed(Failure::answered(500, "request failed")),
+            MemberResult::Done,
+        ),
         Err(error) => {
-            tracing::warn!(%error, "a message was not stored");
+            tracing::warn!(%error, method = request.method(), "a write was not done");
             let reason = match error {
                 StoreError::Full => "the message store is full",
                 StoreError::Busy => "the message store is busy",
@@ -61,5 +43,83 @@ pub(crate) async fn apply(shared: &Shared, request: &Request) -> MemberResult {
                 ..Failure::default()
             })
         }
+    }
+}
+
+async fn store(shared: &Shared, request: &Store, at: Timestamp) -> Result<Outcome, StoreError> {
+    let hash = MessageHash::of(&request.account, request.namespace, &request.data);
+    let message = NewMessage {
+        owner: request.account,
+        namespace: request.namespace,
+        hash,
+        timestamp: request.timestamp,
+        expiry: request.expiry(),
+        data: request.data.clone(),
+    };
+    let Stored { already, expiry } = if shared.hooks.misbehave == Misbehave::Forgets {
+        Stored { already: false, expiry: message.expiry }
+    } else {
+        let stored = shared.store.store(message.clone(), at).await?;
+        if !stored.already {
+            shared.news.stored(&message, shared.now());
+        }
+        stored
+    };
+    Ok(Outcome::Stored { hash, expiry, already })
+}
+
+/// What is answered about what was done. `None` if it is not what was asked.
+fn outcome_of(request: &Request, applied: Applied, at: Timestamp) -> Option<Outcome> {
+    Some(match (request, applied) {
+        (Request::Delete(_), Applied::Deleted(deleted)) => Outcome::Deleted(flat(deleted)),
+        (Request::DeleteAll(r), Applied::Deleted(deleted)) => Outcome::DeletedIn(affected(r.scope, deleted)),
+        (Request::DeleteBefore(r), Applied::Deleted(deleted)) => {
+            Outcome::DeletedIn(affected(r.scope, deleted))
+        }
+        (Request::ExpireAll(r), Applied::Shortened(updated)) => {
+            Outcome::UpdatedIn(affected(r.scope, updated))
+        }
+        (Request::Expire(r), Applied::Expired { updated, unchanged }) => expired(r, updated, unchanged, at),
+        (Request::RevokeSubaccount(_), Applied::Revoked(_)) => Outcome::Revoked { count: None },
+        (Request::UnrevokeSubaccount(_), Applied::Revoked(count)) => Outcome::Revoked { count: Some(count) },
+        _ => return None,
+    })
+}
+
+/// The expiry that was applied, or, where each message had its own, one for each that was updated. (storage-and-onion 2.12)
+fn expired(
+    request: &Expire,
+    updated: BTreeMap<MessageHash, Timestamp>,
+    unchanged: BTreeMap<MessageHash, Timestamp>,
+    at: Timestamp,
+) -> Outcome {
+    let expiry = match request.expiry.as_slice() {
+        [one] => Expiries::One(Operation::capped(*one, at)),
+        _ => Expiries::Each(updated.values().copied().collect()),
+    };
+    Outcome::Expired {
+        expiry,
+        updated: updated.into_keys().collect(),
+        unchanged: (request.mode != ExpireMode::Set).then_some(unchanged),
+    }
+}
+
+fn affected(scope: Scope, found: BTreeMap<Namespace, Vec<MessageHash>>) -> Affected {
+    match scope {
+        Scope::One(_) => Affected::One(flat(found)),
+        Scope::All => Affected::All(found),
+    }
+}
+
+fn flat(found: BTreeMap<Namespace, Vec<MessageHash>>) -> Vec<MessageHash> {
+    let mut hashes: Vec<MessageHash> = found.into_values().flatten().collect();
+    hashes.sort_unstable();
+    hashes
+}
+
+fn sign(shared: &Shared, request: &Request, outcome: Outcome) -> Option<NodeResult> {
+    match shared.hooks.misbehave {
+        Misbehave::WrongKey => NodeResult::sign(request, outcome, &Ed25519Secret::from_seed(&[0x5a; 32])),
+        _ => NodeResult::sign(request, outcome, &shared.secret),
     }
 }

@@ -9,22 +9,29 @@ use conclave_crypto::{Ed25519Secret, X25519Pair};
 use conclave_proto::Timestamp;
 use conclave_proto::network::{InvalidNetworkFile, NetworkFile};
 use conclave_proto::rpc::answers::Stamp;
-use conclave_transport::http::Server;
-use conclave_transport::https::{Certificate, CertificateError};
+use conclave_transport::http::{HeaderValue, Server};
+use conclave_transport::https::{Authorities, Certificate, CertificateError};
 use conclave_transport::quic::{Endpoint, Pool};
 use conclave_transport::{http, https};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
+use crate::limit::{self, Gate};
 use crate::load::Load;
+use crate::metrics::{self, Metrics};
 use crate::news::News;
+use crate::order::WriteOrder;
+use crate::probing::{Incoming, KeptReports};
+use crate::proxy::{self, Proxy};
 use crate::registry::{NetworkView, OnUnlisted, Registry, RegistryError, Unlisted};
+use crate::replication::{Debts, KnownDigests};
 use crate::status::{self, Status};
 use crate::store::{self, MessageStore, StoreError};
+use crate::sweeping::{ClockWatch, Sweep};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{peer, rpc, web};
+use crate::{onion, peer, probing, reading, replication, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -87,6 +94,18 @@ pub enum NodeError {
     /// There is no usable certificate.
     #[error("the node's certificate: {0}")]
     Certificate(#[from] CertificateError),
+    /// The file of `proxy_authorities` holds none.
+    #[error("the certificates of {path}: {source}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: CertificateError,
+    },
+    /// Anybody could read the metrics.
+    #[error("metrics = \"{0}\" is no loopback address; the operator's figures are for this machine alone")]
+    PublicMetrics(SocketAddr),
     /// An address cannot be listened on.
     #[error("listening for {what} on {address}: {source}")]
     Listen {
@@ -108,19 +127,33 @@ pub(crate) struct Shared {
     pub(crate) store: MessageStore,
     pub(crate) hooks: Hooks,
     pub(crate) writes: Writes,
+    pub(crate) order: WriteOrder,
     pub(crate) peers: Pool,
     pub(crate) clients: Load,
     pub(crate) members: Load,
     pub(crate) onions: Load,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) proxy: Proxy,
+    pub(crate) metrics: Arc<Metrics>,
     /// Requests that wait.
     pub(crate) held: Held,
+    /// For asking nodes over HTTPS.
+    pub(crate) https: https::Client,
+    /// Tests of this node by others.
+    pub(crate) incoming: Incoming,
+    /// This node's tests of others.
+    pub(crate) reports: KeptReports,
     pub(crate) news: News,
+    pub(crate) digests: KnownDigests,
+    pub(crate) debts: Debts,
+    /// A member of the swarm has connected.
+    pub(crate) member_is_back: Notify,
     /// The most by which the answer to a request that waited is delayed.
     pub(crate) wait_jitter: Duration,
     /// Nothing new is taken on.
     stopping: watch::Sender<bool>,
-    /// Pages being read.
-    pub(crate) reads: Semaphore,
+    /// Readings of the store that are under way.
+    pub(crate) reads: Arc<Semaphore>,
     /// There from before anything is served until the node stops. Taken out then, since the endpoint's handler holds
     /// this very value.
     endpoint: RwLock<Option<Arc<Endpoint>>>,
@@ -178,6 +211,8 @@ pub struct Addresses {
     pub quic: SocketAddr,
     /// The plain seed listener, if there is one.
     pub seed_http: Option<SocketAddr>,
+    /// The operator's own listener, if there is one.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// A running node. Dropping it stops everything at once; [`Self::shutdown`] is kinder.
@@ -185,6 +220,8 @@ pub struct Node {
     shared: Arc<Shared>,
     addresses: Addresses,
     servers: Vec<Server>,
+    /// Goes last: it tells that the node is stopping.
+    metrics_server: Option<Server>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     /// Keeps other processes from the data directory.
     _lock: std::fs::File,
@@ -217,6 +254,10 @@ impl Node {
         hooks: Hooks,
         waiting: Option<OnUnlisted<'_>>,
     ) -> Result<Self, NodeError> {
+        if let Some(address) = config.metrics.filter(|address| !address.ip().to_canonical().is_loopback()) {
+            return Err(NodeError::PublicMetrics(address));
+        }
+        let proxy = proxy_settings(config)?;
         let secret = read_key(&config.data_dir.join(KEY_FILE))?;
         let lock = lock(&config.data_dir.join(LOCK_FILE))?;
         let network_bytes = read(&config.network)?;
@@ -235,23 +276,37 @@ impl Node {
         let registry = Registry::open(network, own, config.directory.clone(), store.clone(), waiting).await?;
         let certificate = Certificate::load_or_create(&config.data_dir)?;
         let record = *registry.view().own();
+        let metrics = Arc::new(Metrics::new());
+        let counting = Arc::clone(&metrics);
+        store.observe_commits(move |writes, took| counting.committed(writes, took));
 
+        let started = hooks.clock.now();
         let shared = Arc::new(Shared {
             x25519: X25519Pair::new(secret.to_x25519()),
             secret,
             registry,
             store,
+            proxy: Proxy::new(proxy, Arc::clone(&hooks.resolver)),
+            gate: Arc::new(Gate::new(gate_settings(config))),
+            metrics,
             hooks,
             writes: Writes::new(),
+            order: WriteOrder::default(),
             peers: Pool::new(),
             clients: Load::of_clients(),
             members: Load::of_members(),
             onions: Load::of_onions(),
             held: Held::default(),
+            https: https::Client::new(),
+            incoming: Incoming::since(started),
+            reports: KeptReports::default(),
             news: News::default(),
+            digests: KnownDigests::default(),
+            debts: Debts::default(),
+            member_is_back: Notify::new(),
             wait_jitter: Duration::from_millis(config.wait_jitter_ms),
             stopping: watch::channel(false).0,
-            reads: Semaphore::new(rpc::READS_AT_ONCE),
+            reads: Arc::new(Semaphore::new(reading::READS_AT_ONCE)),
             endpoint: RwLock::new(None),
         });
 
@@ -268,6 +323,14 @@ impl Node {
             .await
             .map_err(listen_error("HTTPS", https_address))?;
         let https = server.local_addr();
+        let metrics_server = match config.metrics {
+            Some(address) => {
+                let sources = metrics::Sources::new(server.places(), config.max_store_bytes);
+                let listening = http::listen(address, metrics::options(), metrics::handler(&shared, sources));
+                Some(listening.await.map_err(listen_error("metrics", address))?)
+            }
+            None => None,
+        };
         servers.push(server);
         let mut seed_http = None;
         if let Some(address) = config.seed_http {
@@ -278,16 +341,27 @@ impl Node {
             servers.push(server);
         }
 
-        let addresses = Addresses { https, quic, seed_http };
+        let metrics = metrics_server.as_ref().map(Server::local_addr);
+        let addresses = Addresses { https, quic, seed_http, metrics };
         let tasks = vec![
             tokio::spawn(crate::follow::run(Arc::clone(&shared))),
             tokio::spawn(sweep(Arc::clone(&shared))),
             tokio::spawn(status::run(Arc::clone(&shared), config.data_dir.clone(), addresses)),
-            tokio::spawn(crate::writes::run_timer(Arc::clone(&shared))),
+            tokio::spawn(writes::run_timer(Arc::clone(&shared))),
+            tokio::spawn(probing::run(Arc::clone(&shared))),
+            tokio::spawn(replication::compare_with_others(Arc::clone(&shared))),
+            tokio::spawn(replication::mark_minutes(Arc::clone(&shared))),
+            tokio::spawn(replication::deliver_debts(Arc::clone(&shared))),
+            tokio::spawn(replication::move_what_belongs_elsewhere(Arc::clone(&shared))),
+            tokio::spawn(limit::measure(
+                Arc::clone(&shared.gate),
+                shared.store.clone(),
+                Arc::clone(&shared.reads),
+            )),
         ];
         peer::greet(&shared);
         tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");
-        Ok(Self { shared, addresses, servers, tasks, _lock: lock })
+        Ok(Self { shared, addresses, servers, metrics_server, tasks, _lock: lock })
     }
 
     /// Where it listens.
@@ -308,6 +382,11 @@ impl Node {
     /// How many requests wait here: for news, or for the answer of a hop that waits.
     pub fn held(&self) -> usize {
         self.shared.held.count()
+    }
+
+    /// What came of this node's tests of the others.
+    pub fn reports(&self) -> &KeptReports {
+        &self.shared.reports
     }
 
     /// The messages it keeps.
@@ -333,6 +412,9 @@ impl Node {
         if let Some(endpoint) = self.shared.set_endpoint(None) {
             endpoint.finish(CLOSE_WITHIN).await;
         }
+        if let Some(server) = self.metrics_server.take() {
+            server.shutdown(Duration::ZERO).await;
+        }
     }
 
     fn stop_tasks(&self) {
@@ -355,13 +437,49 @@ impl std::fmt::Debug for Node {
     }
 }
 
+fn gate_settings(config: &NodeConfig) -> limit::Settings {
+    limit::Settings {
+        rate_per_second: config.rate_per_second,
+        rate_burst: config.rate_burst,
+        shed_above: Duration::from_millis(config.shed_above_ms.into()),
+    }
+}
+
+fn proxy_settings(config: &NodeConfig) -> Result<proxy::Settings, NodeError> {
+    let authorities = match &config.proxy_authorities {
+        None => Authorities::web(),
+        Some(path) => Authorities::web_and(&[read(path)?])
+            .map_err(|source| NodeError::Authorities { path: path.clone(), source })?,
+    };
+    Ok(proxy::Settings {
+        on: config.proxy,
+        allowed: config.proxy_allow.clone(),
+        authorities,
+        user_agent: HeaderValue::from_str(&web::program()).expect("a name and numbers are a header"),
+        max_response: onion::MAX_REPLY,
+    })
+}
+
 async fn sweep(shared: Arc<Shared>) {
+    let (started, mut clock) = (tokio::time::Instant::now(), ClockWatch::default());
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = shared.store.sweep_expired(shared.now()).await {
-            tracing::warn!(%error, "expired messages could not be deleted");
+        let now = shared.now();
+        match clock.look(started.elapsed(), now) {
+            Sweep::Go => {
+                if let Err(error) = shared.store.sweep_expired(now).await {
+                    tracing::warn!(%error, "expired messages could not be deleted");
+                }
+            }
+            Sweep::Leapt(leap) => {
+                tracing::warn!(
+                    ?leap,
+                    "the clock leapt ahead; nothing is deleted for a while. Check the machine's time"
+                );
+            }
+            Sweep::Hold => {}
         }
         shared.news.sweep(shared.now());
     }

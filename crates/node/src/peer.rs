@@ -4,7 +4,7 @@
 //! [`answer_client`]; how it arrived is not.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
@@ -14,21 +14,26 @@ use conclave_proto::network::DIRECTORY_COMMAND;
 use conclave_proto::peer as wire;
 use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
-use conclave_proto::rpc::{Answer, Request, RpcError};
+use conclave_proto::rpc::{Answer, Forwarded, Request, RpcError};
 use conclave_transport::Deadline;
-use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, RequestError};
+use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
 
 use crate::hooks::Received;
 use crate::load::Load;
+use crate::metrics::{self, Shed, Transport};
 use crate::node::Shared;
+use crate::onion::HopAnswer;
+use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{follow, monitor, onion, rpc, swarm, waiting};
+use crate::{follow, monitor, onion, replication, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
 /// What a node says that is about to stop. (storage-and-onion 1.1)
 pub(crate) const NOT_READY: &str = "Service node is not ready: shutting down\n";
+/// What a client is told that asks too often. (storage-and-onion 1.2)
+const TOO_MANY: &str = "Too many requests, try again later";
 const PING: &str = "snode_ping";
 const MONITOR: &str = "monitor";
 
@@ -45,10 +50,14 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
         Box::pin(async move {
             let alpn = asked.peer.alpn;
             if shared.is_stopping() && asked.endpoint != PING {
+                shared.metrics.shed(Shed::stopping);
                 return not_ready(&shared, alpn, &asked.endpoint);
             }
+            if let Some(refusal) = refuse(&shared, asked.peer, &asked.endpoint) {
+                return refusal;
+            }
             let Some(ticket) = load(&shared, alpn, &asked.endpoint).enter(asked.body.len()) else {
-                return busy(alpn, &asked.endpoint);
+                return busy(&shared, alpn, &asked.endpoint);
             };
             let work = Work::new(Asker::of(&asked.peer), ticket, Some(asked.place.clone()));
             // A task of its own: a write that began is finished, whoever goes away.
@@ -59,23 +68,65 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     });
     Options {
         is_node: Arc::new(move |key| listed.view().directory().node(key).is_some()),
-        on_node: Arc::new(move |connection| adopting.peers.adopt(connection)),
+        on_node: Arc::new(move |connection| {
+            adopting.debts.is_back(&connection.peer().key);
+            adopting.peers.adopt(connection);
+            adopting.member_is_back.notify_waiters();
+        }),
         ..Options::new(handler)
     }
 }
 
 async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::Answer {
     let quic::Asked { peer, endpoint, body, notifier, .. } = asked;
-    shared.observe(|| Received::Quic { peer: peer.address, key: peer.key, endpoint: &endpoint, body: &body });
-    let answer = match peer.alpn {
-        Alpn::Node if endpoint == DIRECTORY_COMMAND => follow::answer_poll(shared, peer.key, &body),
+    shared.observe(|| Received::Quic {
+        peer: peer.address,
+        key: peer.key,
+        is_node: peer.alpn == Alpn::Node,
+        endpoint: &endpoint,
+        body: &body,
+    });
+    let (began, asked) = (Instant::now(), body.len());
+    let (method, answer) = match peer.alpn {
+        Alpn::Node if endpoint == DIRECTORY_COMMAND => {
+            (DIRECTORY_COMMAND, follow::answer_poll(shared, peer.key, &body))
+        }
         Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
-        Alpn::Client if endpoint == MONITOR => Ok(monitor::answer(shared, &body, &notifier)),
+        Alpn::Client if endpoint == MONITOR => (MONITOR, Ok(monitor::answer(shared, &body, &notifier))),
         Alpn::Client => answer_client(shared, &endpoint, &body, &work).await,
     };
     drop(body);
+    let (Ok(words) | Err(words)) = &answer;
+    shared.metrics.answered(&metrics::Request {
+        transport: if peer.alpn == Alpn::Node { Transport::node } else { Transport::quic },
+        method,
+        code: answer.as_ref().map_or_else(|error| code_of(error), |_| 200),
+        took: (!work.has_rested()).then(|| began.elapsed()),
+        asked,
+        answered: words.len(),
+    });
     let load = load(shared, peer.alpn, &endpoint);
-    work.finish(load, answer?).map_or_else(|| busy(peer.alpn, &endpoint), Ok)
+    work.finish(load, answer?).map_or_else(|| busy(shared, peer.alpn, &endpoint), Ok)
+}
+
+/// What is said to clients that may not ask now. (storage-and-onion 1.1, 8.1)
+fn refuse(shared: &Shared, peer: Peer, endpoint: &str) -> Option<quic::Answer> {
+    let (shed, text) = match (peer.alpn, endpoint) {
+        (Alpn::Node, _) | (_, PING | MONITOR) => return None,
+        (Alpn::Client, "onion_req") if shared.gate.admit_any() => return None,
+        (Alpn::Client, "onion_req") => (Shed::overload, error_text(503, BUSY.as_bytes())),
+        (Alpn::Client, _) => match shared.gate.admit_client(peer.address.ip()) {
+            Ok(()) => return None,
+            Err(refused) => (refused.into(), error_text(429, TOO_MANY.as_bytes())),
+        },
+    };
+    shared.metrics.shed(shed);
+    Some(Err(text))
+}
+
+/// The status inside an error.
+fn code_of(error: &[u8]) -> u16 {
+    read_error_frame(error).map_or(500, |(code, _)| code)
 }
 
 /// Which work a request is.
@@ -99,48 +150,67 @@ fn not_ready(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
 }
 
 /// The refusal of a node that has too much to do, as each kind of asker reads it.
-fn busy(alpn: Alpn, endpoint: &str) -> quic::Answer {
+fn busy(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
+    shared.metrics.shed(Shed::busy);
     match (alpn, endpoint) {
         (Alpn::Node, "onion_request") => Ok(wire::encode_relay_reply(503, BUSY.as_bytes()).into()),
         _ => Err(error_text(503, BUSY.as_bytes())),
     }
 }
 
-async fn answer_node(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &Work) -> quic::Answer {
+/// The answer, and the name it is counted under.
+async fn answer_node(
+    shared: &Arc<Shared>,
+    endpoint: &str,
+    body: &[u8],
+    work: &Work,
+) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => Ok(Bytes::from_static(b"pong")),
+        PING => (PING, Ok(pong(shared))),
         "storage_cc" => {
             let request = wire::decode_storage_cc(body)
                 .map_err(|e| RpcError::invalid(e.to_string()))
-                .and_then(|(method, params)| Request::from_forwarded(method, params));
+                .and_then(|(method, params)| Forwarded::from_bt(method, params));
             let answer = match request {
-                Ok(request) => rpc::answer_forwarded(shared, &request).await,
+                Ok(forwarded) => rpc::answer_forwarded(shared, &forwarded).await,
                 Err(error) => Err(error.into()),
             };
-            answer.map(Bytes::from).map_err(|answer| error_body(&answer))
+            ("storage_cc", answer.map(Bytes::from).map_err(|answer| error_body(&answer)))
         }
         "onion_request" => {
-            let (code, body) = onion::hop(shared, body, work).await;
-            Ok(wire::encode_relay_reply(code, &body).into())
+            let answer = onion::hop(shared, body, work).await;
+            ("onion_request", Ok(wire::encode_relay_reply(answer.code, &answer.body).into()))
         }
-        _ => Err(invalid_endpoint(endpoint)),
+        other => match replication::answer(shared, other, body).await {
+            Some(answer) => (metrics::REPLICATION, answer),
+            None => (metrics::NO_METHOD, Err(invalid_endpoint(endpoint))),
+        },
     }
 }
 
-async fn answer_client(shared: &Arc<Shared>, endpoint: &str, body: &[u8], work: &Work) -> quic::Answer {
+/// The answer, and the name it is counted under: never the client's own words.
+async fn answer_client(
+    shared: &Arc<Shared>,
+    endpoint: &str,
+    body: &[u8],
+    work: &Work,
+) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => Ok(Bytes::from_static(b"pong")),
+        PING => (PING, Ok(pong(shared))),
         "onion_req" => match onion::entry(shared, body, work).await {
-            (200, body) => Ok(body),
-            (code, body) => Err(error_text(code, &body)),
+            HopAnswer { code: 200, body, .. } => ("onion_req", Ok(body)),
+            HopAnswer { code, body, .. } => ("onion_req", Err(error_text(code, &body))),
         },
         method => match Request::from_either(method, body) {
             Ok(request) => {
+                let method = request.method();
                 let answer = waiting::answer(shared, request, Via::Direct, work).await;
-                framed(&answer, body.starts_with(b"d"))
+                (method, framed(&answer, body.starts_with(b"d")))
             }
-            Err(error) if error.body == format!("no method {method}") => Err(invalid_endpoint(method)),
-            Err(error) => Err(error_body(&error.into())),
+            Err(error) if error.body == format!("no method {method}") => {
+                (metrics::NO_METHOD, Err(invalid_endpoint(method)))
+            }
+            Err(error) => (metrics::NO_METHOD, Err(error_body(&error.into()))),
         },
     }
 }
@@ -168,9 +238,26 @@ fn invalid_endpoint(endpoint: &str) -> Bytes {
     format!("Invalid endpoint '{endpoint}'").into()
 }
 
+fn pong(shared: &Shared) -> Bytes {
+    shared.incoming.came(Way::Quic, shared.now());
+    Bytes::from_static(b"pong")
+}
+
+/// Whether a node answers a ping over QUIC at its address, where its handshake has proven its key. Over a connection made
+/// for it: one that the node made to us says nothing about the way to it.
+pub(crate) async fn ping(shared: &Shared, node: &SnodeRecord, deadline: Deadline) -> bool {
+    let Some(endpoint) = shared.endpoint() else { return false };
+    let asked = deadline.run(async {
+        let address = (node.ip, node.quic_port).into();
+        let connection = endpoint.dial(address, node.ed25519, Alpn::Client).await.ok()?;
+        connection.request(Lane::Commands, PING, b"", deadline).await.ok()
+    });
+    matches!(asked.await, Ok(Some(answer)) if answer == "pong")
+}
+
 /// What [`forward`] sends, the same to every member.
-pub(crate) fn forwarded(request: &Request) -> Vec<u8> {
-    wire::encode_storage_cc(request.method(), &request.to_forwarded())
+pub(crate) fn forwarded(forwarded: &Forwarded) -> Vec<u8> {
+    wire::encode_storage_cc(forwarded.request.method(), &forwarded.to_bt())
 }
 
 /// Asks a member of the swarm to do `request` too; `body` is [`forwarded`].

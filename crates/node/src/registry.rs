@@ -63,7 +63,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// This node's key is not in the directory.
-    #[error("this node ({key:?}) is not in the network's directory; ask its operator to add it")]
+    #[error("this node ({}) is not in the network's directory; ask its operator to add it", key.to_hex())]
     NotListed {
         /// The node's key.
         key: Ed25519Public,

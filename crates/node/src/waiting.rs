@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::node::Shared;
 use crate::peer::BUSY;
 use crate::rpc::{self, Via};
-use crate::store::{Query, StoreError};
+use crate::store::Query;
 use crate::work::Work;
 
 /// The most that one answer carries, in accounted bytes; what is more is read with `retrieve`.
@@ -20,7 +20,7 @@ const MAX_NEWS: u64 = 512 * 1024;
 /// Answers a client's request, whatever way it came: at once, or when it has waited.
 pub(crate) async fn answer(shared: &Arc<Shared>, request: Request, via: Via, work: &Work) -> Answer {
     match request {
-        Request::ConclaveWait(wait) => match rpc::allow_wait(shared, &wait) {
+        Request::ConclaveWait(wait) => match rpc::allow_wait(shared, &wait).await {
             Ok(()) => wait_for_news(shared, &wait, work).await,
             Err(refused) => refused,
         },
@@ -47,10 +47,7 @@ async fn wait_for_news(shared: &Arc<Shared>, wait: &Wait, work: &Work) -> Answer
                 return found.to_answer(shared.stamp());
             }
             Ok(_) => {}
-            Err(error) => {
-                tracing::error!(%error, "a mailbox could not be read");
-                return Answer::error(500, "request failed");
-            }
+            Err(refused) => return refused,
         }
         has_waited = true;
         tokio::select! {
@@ -63,11 +60,10 @@ async fn wait_for_news(shared: &Arc<Shared>, wait: &Wait, work: &Work) -> Answer
 }
 
 /// What lies behind the positions now.
-async fn look(shared: &Arc<Shared>, wait: &Wait) -> Result<WaitAnswer, StoreError> {
-    let (store, account, positions) = (shared.store.clone(), wait.account, wait.positions.clone());
+async fn look(shared: &Arc<Shared>, wait: &Wait) -> Result<WaitAnswer, Answer> {
+    let (account, positions) = (wait.account, wait.positions.clone());
     let share = MAX_NEWS / u64::try_from(positions.len()).unwrap_or(u64::MAX).max(1);
-    let _turn = shared.reads.acquire().await;
-    let looking = tokio::task::spawn_blocking(move || {
+    let looking = shared.read(move |store| {
         let mut news = Vec::new();
         for (namespace, after) in positions {
             let query = Query { owner: &account, namespace, after, max_count: None, max_size: share };
@@ -78,7 +74,7 @@ async fn look(shared: &Arc<Shared>, wait: &Wait) -> Result<WaitAnswer, StoreErro
         }
         Ok(WaitAnswer { news })
     });
-    looking.await.unwrap_or_else(|_| Err(StoreError::Failed("the reading thread ended".into())))
+    looking.await
 }
 
 /// Up to `most`, at random.

@@ -3,29 +3,34 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine as _;
 use conclave_proto::rpc::{Answer, Request};
 use conclave_proto::seed::{InvalidSeed, SeedRequest};
 use conclave_transport::http::{HeaderName, HeaderValue, Incoming, Method, Options, Reply};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::hooks::Received;
-use crate::node::{ADVERTISED_VERSION, HARDFORK, Shared};
+use crate::metrics::{self, Shed};
+use crate::node::{ADVERTISED_VERSION, Shared};
+use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{onion, peer, waiting};
+use crate::{onion, peer, reading, waiting};
 
 const ONION_PATH: &str = "/onion_req/v2";
 const STORAGE_PATH: &str = "/storage_rpc/v1";
 
 /// Bodies of storage requests and onion requests are bounded by the listener (10,485,760 bytes).
 pub(crate) fn options() -> Options {
+    Options { server_header: HeaderValue::from_str(&program()).ok(), ..Options::default() }
+}
+
+/// As what a node shows itself, to clients and servers alike.
+pub(crate) fn program() -> String {
     let [major, minor, patch] = ADVERTISED_VERSION;
-    Options {
-        server_header: HeaderValue::from_str(&format!("Oxen Storage Server/{major}.{minor}.{patch}")).ok(),
-        ..Options::default()
-    }
+    format!("Oxen Storage Server/{major}.{minor}.{patch}")
 }
 
 type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -37,20 +42,29 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
         let shared = Arc::clone(&shared);
         Box::pin(async move {
             let is_onion = path(&incoming) == ONION_PATH;
-            if shared.is_stopping() && (is_onion || path(&incoming) == STORAGE_PATH) {
-                return Reply::text(503, peer::NOT_READY);
+            if let Some(refusal) = refuse(&shared, &incoming) {
+                return refusal;
             }
             let load = if is_onion { &shared.onions } else { &shared.clients };
-            let Some(ticket) = load.enter(incoming.body.len()) else { return busy() };
+            let Some(ticket) = load.enter(incoming.body.len()) else { return busy(&shared) };
             let work = Work::new(Asker::client(incoming.peer.ip()), ticket, None);
             // Work goes on when the client goes away: a write that began is finished.
             let worker = Arc::clone(&shared);
+            let (began, asked) = (Instant::now(), incoming.body.len());
             tokio::spawn(async move {
-                let mut reply = route(&worker, incoming, &work).await;
+                let (method, mut reply) = route(&worker, incoming, &work).await;
+                worker.metrics.answered(&metrics::Request {
+                    transport: metrics::Transport::https,
+                    method,
+                    code: reply.status,
+                    took: (!work.has_rested()).then(|| began.elapsed()),
+                    asked,
+                    answered: reply.body.len(),
+                });
                 let load = if is_onion { &worker.onions } else { &worker.clients };
                 match work.finish(load, std::mem::take(&mut reply.body)) {
                     Some(body) => Reply { body, ..reply },
-                    None => busy(),
+                    None => busy(&worker),
                 }
             })
             .await
@@ -84,28 +98,54 @@ fn observe(shared: &Shared, incoming: &Incoming) {
     });
 }
 
-fn busy() -> Reply {
+fn busy(shared: &Shared) -> Reply {
+    shared.metrics.shed(Shed::busy);
     Reply::text(503, peer::BUSY)
 }
 
-async fn route(shared: &Arc<Shared>, incoming: Incoming, work: &Work) -> Reply {
+/// What is said to those who may not ask now, before anything of theirs is looked at. (storage-and-onion 1.1, 8.1)
+fn refuse(shared: &Shared, incoming: &Incoming) -> Option<Reply> {
+    let is_storage = incoming.method == Method::POST && path(incoming) == STORAGE_PATH;
+    let is_onion = path(incoming) == ONION_PATH;
+    if shared.is_stopping() && (is_onion || is_storage) {
+        shared.metrics.shed(Shed::stopping);
+        return Some(Reply::text(503, peer::NOT_READY));
+    }
+    if is_onion && !shared.gate.admit_any() {
+        shared.metrics.shed(Shed::overload);
+        return Some(Reply::text(503, peer::BUSY));
+    }
+    let refused = if is_storage { shared.gate.admit_client(incoming.peer.ip()).err()? } else { return None };
+    shared.metrics.shed(refused.into());
+    Some(Reply::reason(429))
+}
+
+/// The answer, and the name it is counted under.
+async fn route(shared: &Arc<Shared>, incoming: Incoming, work: &Work) -> (&'static str, Reply) {
     observe(shared, &incoming);
     match (&incoming.method, path(&incoming)) {
-        (&Method::POST, "/ping_test/v1") => ping(shared),
+        (&Method::POST, "/ping_test/v1") => ("ping_test", ping(shared)),
         (&Method::POST, STORAGE_PATH) => storage_rpc(shared, &incoming, work).await,
-        (&Method::POST, ONION_PATH) => {
-            let (code, body) = onion::entry(shared, &incoming.body, work).await;
-            // Headers do not travel between hops; a reply that was asked for without base64 can be told by its bytes.
-            let kind = if body.is_ascii() { "text/plain" } else { "application/octet-stream" };
-            Reply::new(code, kind, body)
-        }
-        (&Method::POST, "/json_rpc") => seed(shared, &incoming.body),
+        (&Method::POST, ONION_PATH) => ("onion_req", onion_request(shared, &incoming.body, work).await),
+        (&Method::POST, "/json_rpc") => ("json_rpc", seed(shared, &incoming.body)),
         (&Method::GET, "/get_stats/v1") => {
             let [major, minor, patch] = ADVERTISED_VERSION;
-            Reply::json(200, json!({"version": format!("{major}.{minor}.{patch}")}).to_string())
+            let version = json!({"version": format!("{major}.{minor}.{patch}")});
+            ("get_stats", Reply::json(200, version.to_string()))
         }
-        _ => not_found(&incoming),
+        _ => (metrics::NO_METHOD, not_found(&incoming)),
     }
+}
+
+async fn onion_request(shared: &Arc<Shared>, body: &[u8], work: &Work) -> Reply {
+    let answer = onion::entry(shared, body, work).await;
+    if let Some(headers) = answer.headers {
+        // A server's own words, passed on as they came.
+        return Reply { headers, ..Reply::new(answer.code, "", answer.body) };
+    }
+    // Headers do not travel between hops; a reply that was asked for without base64 can be told by its bytes.
+    let kind = if answer.body.is_ascii() { "text/plain" } else { "application/octet-stream" };
+    Reply::new(answer.code, kind, answer.body)
 }
 
 fn path(incoming: &Incoming) -> &str {
@@ -117,6 +157,7 @@ fn not_found(incoming: &Incoming) -> Reply {
 }
 
 fn ping(shared: &Shared) -> Reply {
+    shared.incoming.came(Way::Https, shared.now());
     let key = base64::engine::general_purpose::STANDARD.encode(shared.secret.public().as_bytes());
     let reply = Reply::new(200, "", "");
     match HeaderValue::from_str(&key) {
@@ -125,16 +166,16 @@ fn ping(shared: &Shared) -> Reply {
     }
 }
 
-async fn storage_rpc(shared: &Arc<Shared>, incoming: &Incoming, work: &Work) -> Reply {
-    // Rate limits come in here: before anything is parsed.
+async fn storage_rpc(shared: &Arc<Shared>, incoming: &Incoming, work: &Work) -> (&'static str, Reply) {
     if incoming.headers.get("x-loki-long-poll").is_some_and(|value| !value.is_empty()) {
-        return Reply::text(410, "long polling is no longer supported, client upgrade required");
+        let gone = Reply::text(410, "long polling is no longer supported, client upgrade required");
+        return (metrics::NO_METHOD, gone);
     }
-    let answer = match Request::from_json_body(&incoming.body) {
-        Ok(request) => waiting::answer(shared, request, Via::Direct, work).await,
-        Err(error) => Answer::from(error),
+    let (method, answer) = match Request::from_json_body(&incoming.body) {
+        Ok(request) => (request.method(), waiting::answer(shared, request, Via::Direct, work).await),
+        Err(error) => (metrics::NO_METHOD, Answer::from(error)),
     };
-    Reply::new(answer.code, answer.content_type(), answer.bytes(false))
+    (method, Reply::new(answer.code, answer.content_type(), answer.bytes(false)))
 }
 
 /// `get_n_service_nodes` and its alias, with the signed directory besides.
@@ -147,12 +188,8 @@ fn seed(shared: &Shared, body: &[u8]) -> Reply {
     let view = shared.view();
     let directory = view.directory();
     let mut answer = request.answer(directory.nodes(), directory.height, Some(view.signed()));
-    if let Some(Value::Object(result)) = answer.get_mut("result") {
-        // What a ledger's daemon says besides. Nobody is known to read it.
-        let [hardfork, revision] = HARDFORK;
-        result.insert("hardfork".to_owned(), hardfork.into());
-        result.insert("snode_revision".to_owned(), revision.into());
-        result.insert("block_hash".to_owned(), "0".repeat(64).into());
+    if let Some(nodes) = answer.get_mut("result") {
+        reading::add_ledger_fields(nodes);
     }
     Reply::json(200, answer.to_string())
 }

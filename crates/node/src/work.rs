@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
+use conclave_transport::one_owner;
 use conclave_transport::quic::{Alpn, Peer, Place};
 
 use crate::load::{Load, Ticket};
@@ -33,10 +34,7 @@ pub(crate) enum Asker {
 
 impl Asker {
     pub(crate) fn client(address: IpAddr) -> Self {
-        Self::Client(match address.to_canonical() {
-            IpAddr::V4(v4) => IpAddr::V4(v4),
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        })
+        Self::Client(one_owner(address))
     }
 
     pub(crate) fn of(peer: &Peer) -> Self {
@@ -126,6 +124,11 @@ impl Work {
             place.give_back();
         }
         Some(hold)
+    }
+
+    /// Whether it has waited. How long it took says nothing then.
+    pub(crate) fn has_rested(&self) -> bool {
+        self.ticket.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// The answer, which keeps its claim until it is written. `None` if there is no room for it.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use conclave_proto::Timestamp;
 use conclave_proto::rpc::answers::{MemberResult, SwarmAnswer};
-use conclave_proto::rpc::{Answer, Request};
+use conclave_proto::rpc::{Answer, Forwarded, Request};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::node::Shared;
 use crate::swarm::{Coordinator, Effect, Event, Member, WriteId};
-use crate::{local, peer};
+use crate::{local, peer, replication};
 
 /// The writes of this node that are under way.
 pub(crate) struct Writes {
@@ -26,6 +26,8 @@ pub(crate) struct Writes {
 
 struct Waiting {
     request: Arc<Request>,
+    /// Its place among the writes.
+    at: Timestamp,
     /// The request as other members get it, once one is asked.
     forwarded: Option<Arc<Vec<u8>>>,
     answer: oneshot::Sender<Answer>,
@@ -60,7 +62,11 @@ impl Writes {
 pub(crate) async fn write(shared: &Arc<Shared>, request: Request) -> Answer {
     let write = WriteId(shared.writes.next.fetch_add(1, Ordering::Relaxed));
     let (answer, answered) = oneshot::channel();
-    shared.writes.waiting().insert(write, Waiting { request: Arc::new(request), forwarded: None, answer });
+    let at = shared.order.time_of(&request, None, shared.now());
+    shared
+        .writes
+        .waiting()
+        .insert(write, Waiting { request: Arc::new(request), at, forwarded: None, answer });
     happened(shared, Event::Begin { write, others: others(shared) });
     answered.await.unwrap_or_else(|_| Answer::error(500, "request failed"))
 }
@@ -111,10 +117,10 @@ fn carry_out(shared: &Arc<Shared>) {
         let Some(effect) = shared.writes.core().poll_effect() else { return };
         match effect {
             Effect::Persist(write) => {
-                let Some(request) = request_of(shared, write) else { continue };
+                let Some((request, at)) = request_of(shared, write) else { continue };
                 let shared = Arc::clone(shared);
                 tokio::spawn(async move {
-                    let result = local::apply(&shared, &request).await;
+                    let result = local::apply(&shared, &request, at).await;
                     happened(&shared, Event::Local { write, result });
                 });
             }
@@ -128,6 +134,18 @@ fn carry_out(shared: &Arc<Shared>) {
             }
             Effect::Answer { write, local, others } => {
                 let Some(waiting) = shared.writes.waiting().remove(&write) else { continue };
+                if matches!(local, MemberResult::Done(_)) {
+                    let missed: Vec<_> = others
+                        .iter()
+                        .filter(|(_, result)| matches!(result, MemberResult::Failed(_)))
+                        .map(|(key, _)| *key)
+                        .collect();
+                    if !missed.is_empty() {
+                        let (shared, request) = (Arc::clone(shared), Arc::clone(&waiting.request));
+                        let at = waiting.at;
+                        tokio::spawn(async move { replication::owe(&shared, &request, at, missed).await });
+                    }
+                }
                 let own = shared.secret.public();
                 let mut members: std::collections::BTreeMap<[u8; 32], MemberResult> =
                     others.into_iter().map(|(key, result)| (*key.as_bytes(), result)).collect();
@@ -144,13 +162,16 @@ fn carry_out(shared: &Arc<Shared>) {
     }
 }
 
-fn request_of(shared: &Shared, write: WriteId) -> Option<Arc<Request>> {
-    shared.writes.waiting().get(&write).map(|waiting| Arc::clone(&waiting.request))
+fn request_of(shared: &Shared, write: WriteId) -> Option<(Arc<Request>, Timestamp)> {
+    shared.writes.waiting().get(&write).map(|waiting| (Arc::clone(&waiting.request), waiting.at))
 }
 
 fn forwarded_of(shared: &Shared, write: WriteId) -> Option<(Arc<Request>, Arc<Vec<u8>>)> {
     let mut waiting = shared.writes.waiting();
     let waiting = waiting.get_mut(&write)?;
-    let body = waiting.forwarded.get_or_insert_with(|| Arc::new(peer::forwarded(&waiting.request)));
+    let body = waiting.forwarded.get_or_insert_with(|| {
+        let forwarded = Forwarded { request: Request::clone(&waiting.request), at: Some(waiting.at) };
+        Arc::new(peer::forwarded(&forwarded))
+    });
     Some((Arc::clone(&waiting.request), Arc::clone(body)))
 }

@@ -2,10 +2,15 @@
 //! and leaves nothing half done. `CONCLAVE_LONG=1` tries thousands of cuts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use conclave_crypto::AccountId;
-use conclave_node::store::{MAX_RETRIEVE, MessageStore, NewMessage, Options, Query, StoreError, Stored};
+use conclave_node::store::{
+    Action, Arrival, Logged, MAX_RETRIEVE, MessageStore, NewMessage, Operation, Options, Query, StoreError,
+    Stored,
+};
+use conclave_proto::rpc::{Auth, Delete, Request, signing};
 use conclave_proto::{MessageHash, Namespace, Timestamp};
 use conclave_testkit::crashfs::{CrashFs, Fault};
 use conclave_testkit::durability::{self, Life, Report};
@@ -25,6 +30,9 @@ const WORK: u64 = 110;
 /// What the store has said it did.
 enum Acknowledged {
     Stored(NewMessage, Stored),
+    /// Not yet: it may have happened or not.
+    Deleting(MessageHash),
+    Deleted(AccountId, MessageHash),
     Meta(u64),
 }
 
@@ -62,6 +70,23 @@ fn message(rng: &mut impl RngCore, number: u64) -> NewMessage {
     }
 }
 
+/// A deletion by its owner, later than every store of these tests.
+fn deletion(message: &NewMessage) -> Operation {
+    let key = personas::alice().ed25519();
+    let messages = vec![message.hash];
+    let auth = Auth::by_account(&key, &signing::delete(&messages));
+    let request = Request::Delete(Delete { account: message.owner, messages, required: false, auth });
+    Operation::of(&request, Timestamp(NOW.0 + DAY)).unwrap()
+}
+
+fn deleting(acknowledged: &[Acknowledged]) -> BTreeSet<MessageHash> {
+    let names = |acknowledged: &Acknowledged| match acknowledged {
+        Acknowledged::Deleting(hash) => Some(*hash),
+        _ => None,
+    };
+    acknowledged.iter().filter_map(names).collect()
+}
+
 fn live(life: &mut Life<'_>, synced: bool) -> Vec<Acknowledged> {
     let Ok(store) = open(life.fs, synced) else { return Vec::new() };
     let mut acknowledged = Vec::new();
@@ -81,6 +106,16 @@ fn live(life: &mut Life<'_>, synced: bool) -> Vec<Acknowledged> {
                     // One at a time, so that the last acknowledged value is the one that must be there.
                     break;
                 }
+                if what == 2
+                    && let Some(known) = earlier.last().cloned()
+                {
+                    acknowledged.push(Acknowledged::Deleting(known.hash));
+                    callers.spawn(async move {
+                        store.apply(deletion(&known), Arrival::Direct).await?;
+                        Ok(Acknowledged::Deleted(known.owner, known.hash))
+                    });
+                    continue;
+                }
                 let message = match earlier.last() {
                     Some(known) if what == 1 => {
                         NewMessage { expiry: Timestamp(known.expiry.0 + DAY), ..known.clone() }
@@ -89,7 +124,7 @@ fn live(life: &mut Life<'_>, synced: bool) -> Vec<Acknowledged> {
                 };
                 earlier.push(message.clone());
                 callers.spawn(async move {
-                    let stored = store.store(message.clone()).await?;
+                    let stored = store.store(message.clone(), message.timestamp).await?;
                     Ok(Acknowledged::Stored(message, stored))
                 });
             }
@@ -97,7 +132,10 @@ fn live(life: &mut Life<'_>, synced: bool) -> Vec<Acknowledged> {
             let failed = answers.iter().any(Result::is_err);
             acknowledged.extend(answers.into_iter().flatten());
             // Readers see at once what was acknowledged.
-            if !failed && let Some(Acknowledged::Stored(message, _)) = acknowledged.last() {
+            if !failed
+                && let Some(Acknowledged::Stored(message, _)) = acknowledged.last()
+                && !deleting(&acknowledged).contains(&message.hash)
+            {
                 let found = store.expiries(&message.owner, &[message.hash]);
                 assert!(found.is_err() || found.unwrap().contains_key(&message.hash), "seed {}", life.seed);
             }
@@ -114,8 +152,24 @@ fn check(fs: &CrashFs, acknowledged: &[Acknowledged]) -> Result<(), String> {
     let store = open(fs, true).map_err(fail)?;
     store.check().map_err(fail)?;
     let mut meta = None;
+    let deleting = deleting(acknowledged);
     for acknowledged in acknowledged {
         match acknowledged {
+            Acknowledged::Stored(message, _) if deleting.contains(&message.hash) => {}
+            Acknowledged::Deleting(_) => {}
+            Acknowledged::Deleted(owner, hash) => {
+                if !store.expiries(owner, &[*hash]).map_err(fail)?.is_empty() {
+                    return Err(format!("deleted message {hash:?} is back"));
+                }
+                let kept = store.operations(owner).map_err(fail)?;
+                let names = |logged: &Logged| match Operation::read(&logged.0).unwrap().1.action {
+                    Action::Delete(hashes) => hashes.contains(hash),
+                    _ => false,
+                };
+                if !kept.iter().any(names) {
+                    return Err(format!("the proof of the deletion of {hash:?} is lost"));
+                }
+            }
             Acknowledged::Stored(message, stored) => {
                 let found = store.expiries(&message.owner, &[message.hash]).map_err(fail)?;
                 match found.get(&message.hash) {
@@ -186,14 +240,14 @@ fn concurrent_writes_share_syncs_and_every_acknowledgement_waited_for_one() {
     block_on(async {
         for number in 0..20 {
             let before = fs.sync_count();
-            store.store(message(&mut rng, number)).await.unwrap();
+            store.store(message(&mut rng, number), NOW).await.unwrap();
             assert!(fs.sync_count() > before, "write {number} was acknowledged without a sync");
         }
         let before = fs.sync_count();
         let mut callers = JoinSet::new();
         for number in 100..600 {
             let (store, message) = (store.clone(), message(&mut rng, number));
-            callers.spawn(async move { store.store(message).await.unwrap() });
+            callers.spawn(async move { store.store(message, NOW).await.unwrap() });
         }
         callers.join_all().await;
         let syncs = fs.sync_count() - before;
@@ -213,7 +267,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
             for number in 0..120 {
                 fs.fail_writes_after(number % 12, fault);
                 let message = message(&mut rng, 2 * number);
-                match store.store(message.clone()).await {
+                match store.store(message.clone(), message.timestamp).await {
                     Ok(_) => kept.push(message),
                     Err(error) => {
                         assert_eq!(matches!(error, StoreError::Full), fault == Fault::Full, "{error:?}");
@@ -226,7 +280,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
                 }
                 fs.heal();
                 let message = self::message(&mut rng, 2 * number + 1);
-                store.store(message.clone()).await.unwrap();
+                store.store(message.clone(), message.timestamp).await.unwrap();
                 kept.push(message);
             }
             assert!(refused > 0, "{fault:?}");
@@ -247,7 +301,7 @@ fn a_damaged_page_is_reported_with_the_file_and_what_to_do() {
     let mut rng = conclave_testkit::rng(3);
     block_on(async {
         for number in 0..60 {
-            store.store(message(&mut rng, number)).await.unwrap();
+            store.store(message(&mut rng, number), NOW).await.unwrap();
         }
     });
     drop(store);

@@ -21,6 +21,7 @@ pub mod rpc;
 pub mod seed;
 mod snode;
 pub mod swarm;
+pub mod sync;
 mod time;
 pub mod v4;
 

@@ -35,6 +35,19 @@ impl MessageHash {
         if bytes.iter().all(of_base64) { Ok(Self(bytes)) } else { Err(InvalidMessageHash) }
     }
 
+    /// The hash whose 32 bytes these are.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        let text = crate::base64::encode(bytes);
+        let text = text.as_bytes().get(..Self::LENGTH).and_then(|text| text.try_into().ok());
+        Self(text.expect("32 bytes are 43 characters of base64, and one of padding"))
+    }
+
+    /// The 32 bytes it spells, if it is spelt as [`Self::of`] does: the text has room for two bits more, and a hash with
+    /// any of them set is no message's.
+    pub fn to_bytes(&self) -> Option<[u8; 32]> {
+        crate::base64::decode(self.0)?.try_into().ok()
+    }
+
     /// The 43 characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("every way of making one checks for ASCII")

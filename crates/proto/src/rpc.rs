@@ -10,6 +10,7 @@
 pub mod answers;
 pub mod auth;
 mod fields;
+mod forwarded;
 mod parse;
 mod requests;
 pub mod results;
@@ -23,6 +24,7 @@ use conclave_crypto::AccountId;
 
 pub use answers::{Answer, Body};
 pub use auth::{Auth, AuthRejected, Authority, Rights, SubaccountAuth, SubaccountToken};
+pub use forwarded::Forwarded;
 pub use requests::{
     Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll, ExpireMode, GetExpiries, IfElse,
     Lifetime, NodeState, OxendRequest, Retrieve, Revocation, RevokedSubaccounts, Scope, Store, TimedAuth,
@@ -143,12 +145,7 @@ impl Request {
     /// # Errors
     /// The answer to give; methods that are not forwarded are refused.
     pub fn from_forwarded(method: &str, params: &[u8]) -> Result<Self, RpcError> {
-        let request = parse::bt(method, params)?;
-        if request.is_recursive() {
-            Ok(request)
-        } else {
-            Err(RpcError::invalid("received invalid forwarded non-forwardable request"))
-        }
+        Forwarded::from_bt(method, params).map(|forwarded| forwarded.request)
     }
 
     /// `{"method", "params"}` as JSON text.
@@ -168,7 +165,7 @@ impl Request {
 
     /// The parameters as an entry node forwards them to the other members of its swarm (2.6).
     pub fn to_forwarded(&self) -> Vec<u8> {
-        write::forwarded(self)
+        write::forwarded(self, None)
     }
 
     /// The method's name on the wire.
@@ -295,7 +292,9 @@ impl Request {
         }
     }
 
-    fn bad_signature(&self) -> RpcError {
+    /// The answer to whoever may not ask this: a wrong signature, or a revoked subaccount, which is
+    /// not told apart (2.3, 2.4).
+    pub fn bad_signature(&self) -> RpcError {
         let name = match self {
             Self::Delete(_) => "delete_msgs",
             Self::Expire(_) => "expire:",

@@ -119,6 +119,8 @@ impl SeedRequest {
             .filter(|name| self.fields.as_ref().is_none_or(|wanted| wanted.contains(**name)))
             .map(|name| {
                 let value = match *name {
+                    // Whoever is in the directory is a full member.
+                    "funded" => true.into(),
                     "public_ip" => node.ip.to_string().into(),
                     "storage_port" => node.https_port.into(),
                     "storage_lmq_port" => node.quic_port.into(),
@@ -136,7 +138,8 @@ impl SeedRequest {
 }
 
 /// The fields of a node we know.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
+    "funded",
     "pubkey_ed25519",
     "pubkey_x25519",
     "public_ip",

@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn json_and_bt_say_the_same_request(request in request()) {
+    fn json_and_bt_say_the_same_request(request in request(), at in time()) {
         let method = request.method();
         prop_assert_eq!(&Request::from_json(method, &request.to_json()).unwrap(), &request);
         prop_assert_eq!(&Request::from_bt(method, &request.to_bt()).unwrap(), &request);
@@ -245,9 +245,24 @@ proptest! {
                 prop_assert_eq!(signing::request(&forwarded), signing::request(&request));
             }
             prop_assert_eq!(forwarded.to_forwarded(), request.to_forwarded());
+            let timed = Forwarded { request: forwarded.clone(), at: Some(at) };
+            prop_assert_eq!(Forwarded::from_bt(method, &timed.to_bt()).unwrap(), timed.clone());
+            // Other programs skip the time; ours does without one.
+            prop_assert_eq!(Request::from_bt(method, &timed.to_bt()).unwrap(), forwarded.clone());
+            let untimed = Forwarded { request: forwarded, at: None };
+            prop_assert_eq!(untimed.to_bt(), request.to_forwarded());
+            prop_assert_eq!(Forwarded::from_bt(method, &untimed.to_bt()).unwrap(), untimed);
         } else {
             prop_assert!(Request::from_forwarded(method, &request.to_forwarded()).is_err());
         }
+    }
+
+    #[test]
+    fn a_hash_is_its_32_bytes_or_no_messages(bytes: [u8; 32], named in hash()) {
+        let hash = MessageHash::from_bytes(&bytes);
+        prop_assert_eq!(hash.to_bytes(), Some(bytes));
+        prop_assert_eq!(MessageHash::from_text(hash.as_str()), Ok(hash));
+        prop_assert!(named.to_bytes().is_none_or(|bytes| MessageHash::from_bytes(&bytes) == named));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! HTTP/1.1 over TLS: the self-signed certificate of a node, a listener, and a client with a pool.
 //!
 //! A node's certificate proves nothing about who the node is (storage-and-onion 1.1): bodies are
-//! protected by the onion layer or by signatures in them. Only seeds are told by their
-//! certificate, through its pinned hash (storage-and-onion 7.1). [`Trust`] is the choice.
+//! protected by the onion layer or by signatures in them. Seeds are told by their certificate,
+//! through its pinned hash (storage-and-onion 7.1); servers that requests are passed on to, by an
+//! authority's word for their name (6.4). [`Trust`] is the choice.
 
+mod authorities;
 mod certificate;
 mod client;
 mod error;
@@ -15,8 +17,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use authorities::Authorities;
 pub use certificate::{Certificate, CertificateError};
-pub use client::{Address, Client, MAX_RESPONSE_BODY, Response, Target};
+pub use client::{Address, Client, MAX_RESPONSE_BODY, Post, Response, Target};
 pub use error::Error;
 pub use trust::Trust;
 pub use url::split_url;

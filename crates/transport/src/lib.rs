@@ -19,3 +19,4 @@ pub mod quic;
 mod slots;
 
 pub use deadline::{Deadline, Elapsed};
+pub use slots::{Places, one_owner};

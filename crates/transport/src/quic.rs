@@ -82,8 +82,10 @@ impl Alpn {
 pub enum Lane {
     /// Short commands.
     Commands,
-    /// Bulk data.
+    /// Writes that are forwarded.
     Data,
+    /// What may take its time: comparing and completing what members keep.
+    Bulk,
     /// Onion layers; callers spread them over the numbers 0 to 3.
     Onion(u8),
 }

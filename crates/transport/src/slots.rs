@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts connections; a [`Slot`] is one, and gives its place back when dropped.
@@ -10,6 +11,16 @@ pub(crate) struct Slots {
     most: usize,
     most_per_address: usize,
     taken: Mutex<Taken>,
+    refused: AtomicU64,
+}
+
+/// How a listener's places stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Connections served now, those in their handshake included.
+    pub taken: usize,
+    /// Connections refused so far because there was no place.
+    pub refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -27,11 +38,24 @@ pub(crate) struct Slot {
 
 impl Slots {
     pub(crate) fn new(most: usize, most_per_address: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_per_address, taken: Mutex::default() })
+        Arc::new(Self { most, most_per_address, taken: Mutex::default(), refused: AtomicU64::new(0) })
     }
 
     /// A place for a connection from `address`, if there is one left.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+        let slot = self.find(address);
+        if slot.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        slot
+    }
+
+    pub(crate) fn places(&self) -> Places {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).total;
+        Places { taken, refused: self.refused.load(Ordering::Relaxed) }
+    }
+
+    fn find(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
         let address = one_owner(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.most {
@@ -75,7 +99,7 @@ impl Drop for Slot {
 }
 
 /// The part of an address that one owner is given: all of IPv4, the first 64 bits of IPv6.
-fn one_owner(address: IpAddr) -> IpAddr {
+pub fn one_owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -95,6 +119,7 @@ mod tests {
         assert!(slots.take(a).is_none(), "a third from the same address");
         let _other = slots.take(b).unwrap();
         assert!(slots.take(b).is_none(), "a fourth in total");
+        assert_eq!(slots.places(), Places { taken: 3, refused: 2 });
         drop(first);
         assert!(slots.take(b).is_some());
     }

@@ -364,7 +364,7 @@ async fn a_connection_that_the_server_closed_is_replaced_unnoticed() {
 fn address(target: &Target) -> &SocketAddr {
     match &target.address {
         Address::Ip(address) => address,
-        Address::Name(..) => panic!("not an address"),
+        Address::Name(..) | Address::Resolved { .. } => panic!("not an address"),
     }
 }
 

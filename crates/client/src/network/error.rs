@@ -27,6 +27,9 @@ pub enum NetworkError {
     /// The guard cannot be connected to.
     #[error("the guard cannot be reached ({0})")]
     GuardUnreachable(String),
+    /// The client has been stopped.
+    #[error("the client has been stopped")]
+    Stopped,
     /// No answer in time.
     #[error("the network did not answer in time")]
     Timeout,

@@ -25,6 +25,7 @@ use conclave_transport::https::Client as Https;
 use rand_core::{OsRng, RngCore as _};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Offset};
 use crate::store::{ClientStore, Meta};
@@ -81,6 +82,8 @@ struct Inner {
     /// When the list was last got or tried to get, by the machine's clock. Held while trying.
     listed_at: tokio::sync::Mutex<Option<Timestamp>>,
     contact: Mutex<Contact>,
+    /// `None` when the client has stopped.
+    running: Mutex<Option<JoinSet<()>>>,
     /// As last kept in the store.
     avoided: Mutex<Vec<Ed25519Public>>,
     /// The extensions that nodes announce.
@@ -157,10 +160,29 @@ impl Network {
             directory: RwLock::new(directory),
             listed_at: tokio::sync::Mutex::default(),
             contact: Mutex::default(),
+            running: Mutex::new(Some(JoinSet::new())),
             avoided: Mutex::default(),
             offered: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Runs work that may outlast its caller, but not the network's use by its client. Whether it does: not after
+    /// [`Self::shutdown`].
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = &mut *running else { return false };
+        while running.try_join_next().is_some() {}
+        running.spawn(work);
+        true
+    }
+
+    /// Ends what still runs, and takes on nothing more: it holds the profile's database.
+    pub async fn shutdown(&self) {
+        let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut running) = running {
+            running.shutdown().await;
+        }
     }
 
     /// The network file.
@@ -260,9 +282,12 @@ impl Network {
                 let (network, node, request, tell) =
                     (self.clone(), *node, Arc::clone(&request), tell.clone());
                 let over = Over { avoid: last_path.take(), taken: Arc::clone(&path) };
-                tokio::spawn(async move {
+                let runs = self.spawn(async move {
                     let _ = tell.send(network.ask_once(&node, &request, Some(&over)).await).await;
                 });
+                if !runs {
+                    return Err(NetworkError::Stopped);
+                }
                 last_path = Some(path);
                 started += 1;
                 running += 1;
@@ -346,7 +371,7 @@ impl Network {
         let (tell, mut told) = mpsc::channel(nodes.len().max(1));
         for node in nodes {
             let (network, tell) = (self.clone(), tell.clone());
-            tokio::spawn(async move {
+            self.spawn(async move {
                 let _ = network.ask_once(&node, &Request::Info, None).await;
                 let _ = tell.send(()).await;
             });
@@ -400,7 +425,7 @@ impl Network {
         };
         if old {
             let network = self.clone();
-            tokio::spawn(async move {
+            self.spawn(async move {
                 let _ = network.refresh().await;
             });
         }

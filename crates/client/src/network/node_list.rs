@@ -16,7 +16,7 @@ use conclave_proto::{SnodeRecord, Timestamp, active_nodes};
 use conclave_transport::Deadline;
 use conclave_transport::https::{Client as Https, Target, Trust, split_url};
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use super::link::Links;
 use super::{Network, NetworkError, pick, shuffle};
@@ -86,25 +86,28 @@ pub(super) async fn from_seeds(network: &Network, known: Option<&Directory>) -> 
     let file = &network.inner.file;
     let mut seeds = file.seeds.clone();
     shuffle(&mut seeds);
+    let (tell, mut told) = mpsc::channel(seeds.len().max(1));
     let mut seeds = seeds.into_iter();
-    let mut asked = JoinSet::new();
+    let mut running = 0;
     let mut reasons = Vec::new();
     loop {
         if let Some(seed) = seeds.next() {
-            let network = network.clone();
-            asked.spawn(async move { ask_seed(&network, &seed).await });
+            let (asking, tell) = (network.clone(), tell.clone());
+            let runs = network.spawn(async move {
+                let _ = tell.send(ask_seed(&asking, &seed).await).await;
+            });
+            running += usize::from(runs);
+        }
+        if running == 0 {
+            break;
         }
         // Another one is asked when this one fails, or says nothing for a while.
         let patience = if seeds.len() > 0 { NEXT_SEED } else { SEED_TIMEOUT };
-        match tokio::time::timeout(patience, asked.join_next()).await {
-            Ok(Some(Ok(Ok(given)))) => match take(file, given, known, network.now()) {
-                Ok(listed) => return Ok(listed),
-                Err(reason) => reasons.push(reason),
-            },
-            Ok(Some(Ok(Err(reason)))) => reasons.push(reason),
-            Ok(Some(Err(error))) => reasons.push(error.to_string()),
-            Ok(None) => break,
-            Err(_) => {}
+        let Ok(Some(given)) = tokio::time::timeout(patience, told.recv()).await else { continue };
+        running -= 1;
+        match given.and_then(|given| take(file, given, known, network.now())) {
+            Ok(listed) => return Ok(listed),
+            Err(reason) => reasons.push(reason),
         }
     }
     reasons.sort();
@@ -118,17 +121,18 @@ pub(super) async fn from_nodes(network: &Network, known: &Directory) -> Option<L
     let file = &network.inner.file;
     let request =
         if file.registry_key.is_some() { Request::ConclaveDirectory } else { Request::ActiveNodesBin };
-    let mut asked = JoinSet::new();
+    let (tell, mut told) = mpsc::channel(ASKED_NODES);
     for node in pick(known.nodes(), ASKED_NODES) {
-        let (network, request) = (network.clone(), request.clone());
-        asked.spawn(async move {
-            let (_, reply) = network.ask_once(&node, &request, None).await;
-            reply.ok().filter(|reply| reply.status == 200).map(|reply| reply.body)
+        let (asking, request, tell) = (network.clone(), request.clone(), tell.clone());
+        network.spawn(async move {
+            let (_, reply) = asking.ask_once(&node, &request, None).await;
+            let _ = tell.send(reply.ok().filter(|reply| reply.status == 200).map(|reply| reply.body)).await;
         });
     }
+    drop(tell);
     let mut lists = Vec::new();
-    while let Some(answer) = asked.join_next().await {
-        let Ok(Some(body)) = answer else { continue };
+    while let Some(answer) = told.recv().await {
+        let Some(body) = answer else { continue };
         if file.registry_key.is_some() {
             // One that is signed and not older is enough.
             if let Some(listed) = directory_in(&body).and_then(|list| signed(file, &list, Some(known)).ok()) {

@@ -76,6 +76,8 @@ impl StoreOptions {
 #[derive(Clone)]
 pub struct ClientStore {
     inner: Arc<Inner>,
+    /// Read-locked by verbs under way on other threads.
+    under_way: Arc<tokio::sync::RwLock<()>>,
 }
 
 struct Inner {
@@ -151,7 +153,10 @@ impl ClientStore {
             }
         }
         let path = options.path.clone();
-        Ok(Self { inner: Arc::new(Inner { connection: Mutex::new(connection), path, _lock: lock }) })
+        Ok(Self {
+            inner: Arc::new(Inner { connection: Mutex::new(connection), path, _lock: lock }),
+            under_way: Arc::default(),
+        })
     }
 
     /// An empty database in memory.
@@ -180,9 +185,23 @@ impl ClientStore {
         F: FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || work(&store)).await.unwrap_or_else(|stopped| {
+        let under_way = Arc::clone(&self.under_way).read_owned().await;
+        let verb = move || {
+            let done = work(&store);
+            // In this order: whoever waits for the end may count on the handle being gone.
+            drop(store);
+            drop(under_way);
+            done
+        };
+        tokio::task::spawn_blocking(verb).await.unwrap_or_else(|stopped| {
             Err(StoreError::Bug(format!("database work did not finish: {stopped}")))
         })
+    }
+
+    /// Waits until no verb that [`Self::run`] began is under way: those whose callers lost interest go on for a moment, and
+    /// keep the profile owned.
+    pub(crate) async fn settled(&self) {
+        drop(self.under_way.write().await);
     }
 
     /// The database file.

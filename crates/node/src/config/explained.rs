@@ -3,7 +3,7 @@
 use super::NodeConfig;
 
 /// Every key, in the order of the file: what it means, and a value as an example of one that is not set.
-const KEYS: [(&str, &str, &str); 8] = [
+const KEYS: [(&str, &str, &str); 15] = [
     ("data_dir", "Folder of the node's key, certificate and messages.", "\"/var/lib/conclave\""),
     (
         "network",
@@ -37,6 +37,35 @@ const KEYS: [(&str, &str, &str); 8] = [
         "The answer to a client that waits for news goes out up to so many milliseconds later, at random, so that whoever\n\
          sees only sizes and times cannot tell when something came.",
         "10",
+    ),
+    (
+        "rate_per_second",
+        "Storage requests a second that one address may go on with; 0 is no limit, for networks where everybody comes from\n\
+         one address.",
+        "300",
+    ),
+    ("rate_burst", "Storage requests of one address that may come at once.", "600"),
+    (
+        "shed_above_ms",
+        "Clients are refused once work has waited longer than this for half a second; 0 is no limit.",
+        "100",
+    ),
+    ("proxy", "Whether requests are passed on to servers: communities, file servers, push servers.", "true"),
+    (
+        "proxy_allow",
+        "Servers that requests are passed on to although their addresses are not public. Each is open to everybody who\n\
+         uses this node.",
+        "[\"community.example.org:443\"]",
+    ),
+    (
+        "proxy_authorities",
+        "A PEM file of authorities whose certificates are believed besides those that browsers trust.",
+        "\"authorities.pem\"",
+    ),
+    (
+        "metrics",
+        "Where /metrics and /health are answered over plain HTTP: a loopback address.",
+        "\"127.0.0.1:9615\"",
     ),
 ];
 

@@ -8,22 +8,34 @@
 //! The database is not encrypted: what clients store is sealed already, and a node has nobody to
 //! ask for a passphrase. It knows accounts, times and sizes, as every node of the swarm does.
 //!
+//! Members of a swarm come to the same state in whatever order they learn of writes, and however often
+//! (docs/decisions/0007): [`MessageStore::merge`] adds other members' copies, which can only add;
+//! [`MessageStore::apply`] does what deletes, shortens and revokes, fresh from a client or out of another member's log.
+//!
 //! Time is an argument. Nothing here knows swarms, signatures or who may read what.
 
+mod groups;
+mod life;
+mod operation;
 mod readers;
 mod schema;
 mod sql;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use conclave_crypto::AccountId;
+use conclave_crypto::{AccountId, Ed25519Public};
+use conclave_proto::rpc::SubaccountToken;
 use conclave_proto::rpc::answers::StoredMessage;
+use conclave_proto::sync::{AccountKeys, Digests, Keys, Name};
 use conclave_proto::{MessageHash, Namespace, Timestamp};
 use rusqlite::Connection;
 
+pub use life::{MEMORY, Raise};
+pub use operation::{Action, Applied, Arrival, Operation, OperationId};
 use readers::Readers;
 use writer::Writer;
 
@@ -31,6 +43,8 @@ use writer::Writer;
 pub const MAX_RETRIEVE: u64 = 7_800_000;
 /// Messages that one step of a sweep removes, so that the writes waiting behind it do not wait long.
 const SWEEP_STEP: usize = 1_000;
+/// How far the clocks of members may be apart: they refuse each other's requests beyond. (storage-and-onion 2.4)
+pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 /// Ten GiB, the limit of current storage servers. (storage-and-onion 3)
 pub const DEFAULT_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 
@@ -127,6 +141,87 @@ pub struct NewMessage {
     pub data: Vec<u8>,
 }
 
+/// A message as one member hands it to another. What cut its life does not travel with it: nobody's word is needed for
+/// taking something away, so that is told by [`Operation`]s, which carry their proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageCopy {
+    /// Whose mailbox.
+    pub owner: AccountId,
+    /// Which mailbox.
+    pub namespace: Namespace,
+    /// When it says it was sent, in the latest store.
+    pub timestamp: Timestamp,
+    /// When a client last stored it.
+    pub stored_at: Timestamp,
+    /// Until when stores and extensions have asked to keep it. Nearly always one.
+    pub raises: Vec<Raise>,
+    /// The message.
+    pub data: Vec<u8>,
+}
+
+impl MessageCopy {
+    /// What it is stored under.
+    pub fn hash(&self) -> MessageHash {
+        MessageHash::of(&self.owner, self.namespace, &self.data)
+    }
+
+    /// Its name in the whole swarm.
+    pub fn key(&self) -> (AccountId, MessageHash) {
+        (self.owner, self.hash())
+    }
+
+    /// Without what cannot be so at `now`, if anything is left: no time of a write is later than that, but for the
+    /// differences of clocks, and no life is longer than thirty days.
+    fn plausible(mut self, now: Timestamp) -> Option<Self> {
+        let latest = now.plus(CLOCK_DIFFERENCE);
+        self.raises.retain(|raise| raise.at <= latest && raise.expiry <= latest.plus(MEMORY));
+        let lives = self.raises.iter().any(|raise| raise.expiry > now);
+        (lives && self.stored_at <= latest).then_some(self)
+    }
+}
+
+/// The name of an operation in the log of an account, with its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationKey {
+    /// Its time.
+    pub at: Timestamp,
+    /// Its name.
+    pub id: OperationId,
+}
+
+/// An operation out of the log, to be handed to a member that has missed it: see [`Operation::read`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged(pub Vec<u8>);
+
+/// Something a member has not been told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    /// A message, by name.
+    Message(AccountId, Name),
+    /// An operation, by name.
+    Operation(AccountId, OperationId),
+}
+
+impl Owed {
+    /// Whose.
+    pub const fn account(&self) -> &AccountId {
+        match self {
+            Self::Message(account, _) | Self::Operation(account, _) => account,
+        }
+    }
+
+    fn code(&self) -> (i64, Name) {
+        match self {
+            Self::Message(_, name) => (0, *name),
+            Self::Operation(_, OperationId(name)) => (1, *name),
+        }
+    }
+
+    fn of_code(account: AccountId, kind: i64, name: Name) -> Self {
+        if kind == 0 { Self::Message(account, name) } else { Self::Operation(account, OperationId(name)) }
+    }
+}
+
 /// What became of a stored message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -165,8 +260,12 @@ pub struct Page {
 pub struct Stats {
     /// Messages.
     pub messages: u64,
-    /// Accounts with messages.
+    /// Accounts of which anything is known.
     pub owners: u64,
+    /// Messages that are gone, of which others may still have copies.
+    pub tombstones: u64,
+    /// Operations in the logs of all accounts.
+    pub operations: u64,
     /// Bytes of the database file. It does not shrink; what is free in it is used first.
     pub bytes: u64,
     /// Bytes of it that are free.
@@ -222,45 +321,55 @@ impl MessageStore {
         Ok(Self { inner: Arc::new(Inner { path, writer, readers: None }) })
     }
 
-    /// Keeps a message. Answers when it is durable. A message that is there already only lives longer; public outboxes
-    /// keep the newest. (storage-and-onion 2.7, 2.21, 3)
+    /// Keeps a message that a client stores at `at`. Answers when it is durable. A message that is there already only lives
+    /// longer; public outboxes keep the newest; what was deleted after `at` is answered as stored and is not.
+    /// (storage-and-onion 2.7, 2.21, 3)
     ///
     /// # Errors
     /// [`StoreError`]; nothing was kept then.
-    pub async fn store(&self, message: NewMessage) -> Result<Stored, StoreError> {
-        self.inner.writer.write(move |connection| sql::insert(connection, &message)).await
+    pub async fn store(&self, message: NewMessage, at: Timestamp) -> Result<Stored, StoreError> {
+        self.write(move |connection| sql::messages::insert(connection, &message, at)).await
     }
 
-    /// Keeps messages that a peer pushed, all in one commit, by the rules of [`store`](Self::store). Hashes are taken as
-    /// given. Returns how many were not there before. (storage-and-onion 4.5)
+    /// Adds what other members have, all in one commit. Their hashes are computed again. A copy never brings back what has
+    /// been deleted after it was stored, and never shortens a life. Returns how many were not here before and are now.
     ///
     /// # Errors
-    /// [`StoreError`]; none was kept then.
-    pub async fn import(&self, messages: Vec<NewMessage>) -> Result<usize, StoreError> {
-        self.inner
-            .writer
-            .write(move |connection| {
-                let mut new = 0;
-                for message in &messages {
-                    new += usize::from(!sql::insert(connection, message)?.already);
-                }
-                Ok(new)
-            })
-            .await
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn merge(&self, copies: Vec<MessageCopy>, now: Timestamp) -> Result<usize, StoreError> {
+        let copies: Vec<MessageCopy> = copies.into_iter().filter_map(|copy| copy.plausible(now)).collect();
+        self.write(move |connection| {
+            let mut new = 0;
+            for copy in &copies {
+                new += usize::from(sql::messages::merge(connection, copy, now)?);
+            }
+            Ok(new)
+        })
+        .await
     }
 
-    /// Forgets what has expired at `now`, and accounts without messages. Returns how many messages went. Done in steps,
-    /// each durable by itself, with other writes between them.
+    /// Does what deletes, shortens, extends or revokes; answers when it is durable. The same code for what a client asks now
+    /// and for what another member remembers; doing it again, or in another order, comes to the same. The caller has checked
+    /// that it is allowed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn apply(&self, operation: Operation, arrival: Arrival) -> Result<Applied, StoreError> {
+        self.write(move |connection| sql::operations::apply(connection, &operation, arrival)).await
+    }
+
+    /// Forgets what has expired at `now`, tombstones and operations that nothing can need any more, and accounts of which
+    /// nothing is known then. Returns how many messages went. Done in steps, each durable by itself, with other writes
+    /// between them.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut gone = 0;
         loop {
-            let step =
-                self.inner.writer.write(move |connection| sql::sweep(connection, now, SWEEP_STEP)).await?;
+            let (step, all) = self.write(move |connection| sql::sweep(connection, now, SWEEP_STEP)).await?;
             gone += step;
-            if step < SWEEP_STEP {
+            if all {
                 return Ok(gone);
             }
         }
@@ -271,7 +380,7 @@ impl MessageStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn set_meta(&self, name: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
-        self.inner.writer.write(move |connection| sql::set_meta(connection, name, &value)).await
+        self.write(move |connection| sql::set_meta(connection, name, &value)).await
     }
 
     /// The value remembered under a name.
@@ -289,7 +398,7 @@ impl MessageStore {
     /// # Errors
     /// [`StoreError`].
     pub fn retrieve(&self, query: &Query<'_>) -> Result<Page, StoreError> {
-        self.read(|connection| sql::page(connection, query))
+        self.read(|connection| sql::messages::page(connection, query))
     }
 
     /// Until when messages of an account are kept; those that are not here are left out. (storage-and-onion 2.14)
@@ -301,7 +410,185 @@ impl MessageStore {
         owner: &AccountId,
         hashes: &[MessageHash],
     ) -> Result<BTreeMap<MessageHash, Timestamp>, StoreError> {
-        self.read(|connection| sql::expiries(connection, owner, hashes))
+        self.read(|connection| sql::messages::expiries(connection, owner, hashes))
+    }
+
+    /// Copies of messages of an account, to be handed to another member; those that are not here are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn copies(&self, owner: &AccountId, hashes: &[MessageHash]) -> Result<Vec<MessageCopy>, StoreError> {
+        self.read(|connection| sql::messages::copies(connection, owner, hashes))
+    }
+
+    /// The names of all messages of an account here, sorted by their bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn hashes(&self, owner: &AccountId) -> Result<Vec<MessageHash>, StoreError> {
+        self.read(|connection| sql::messages::hashes(connection, owner))
+    }
+
+    /// The log of an account, the oldest first: what took something away in the last [`MEMORY`], as much of it as is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn operations(&self, owner: &AccountId) -> Result<Vec<Logged>, StoreError> {
+        self.read(|connection| sql::operations::logged(connection, owner, None))
+    }
+
+    /// Those of the log with these names; unknown ones are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn operations_named(
+        &self,
+        owner: &AccountId,
+        ids: &[OperationId],
+    ) -> Result<Vec<Logged>, StoreError> {
+        self.read(|connection| sql::operations::logged(connection, owner, Some(ids)))
+    }
+
+    /// The names of what is in the log of an account, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn operation_keys(&self, owner: &AccountId) -> Result<Vec<OperationKey>, StoreError> {
+        self.read(|connection| sql::operations::names(connection, owner))
+    }
+
+    /// Since when the account has revoked a subaccount, if it has. (storage-and-onion 2.15)
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoked_since(
+        &self,
+        owner: &AccountId,
+        token: &SubaccountToken,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| sql::revocations::revoked_since(connection, owner, token))
+    }
+
+    /// The revoked subaccounts of an account, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoked(&self, owner: &AccountId) -> Result<Vec<SubaccountToken>, StoreError> {
+        self.read(|connection| sql::revocations::revoked(connection, owner))
+    }
+
+    /// Digests of everything that is still there at `cutoff`, to be compared with another member's: messages up to the one
+    /// that was the [`Self::newest`] at some time, and operations up to `operations_until`. Reads all names: half a second for
+    /// a million messages.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn digests(
+        &self,
+        cutoff: Timestamp,
+        newest: Option<i64>,
+        operations_until: Timestamp,
+    ) -> Result<Digests, StoreError> {
+        self.read(|connection| sql::sync::digests(connection, cutoff, newest, operations_until))
+    }
+
+    /// How far the store has come: a number that grows with each message taken in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest(&self) -> Result<i64, StoreError> {
+        self.read(sql::sync::newest)
+    }
+
+    /// The names in a bucket, behind a message of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keys(
+        &self,
+        bucket: usize,
+        cutoff: Timestamp,
+        after: Option<&(AccountId, Name)>,
+    ) -> Result<Keys, StoreError> {
+        self.read(|connection| sql::sync::keys(connection, bucket, cutoff, after))
+    }
+
+    /// The names of what is here of an account and still there at `cutoff`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keys_of(&self, account: &AccountId, cutoff: Timestamp) -> Result<AccountKeys, StoreError> {
+        self.read(|connection| sql::sync::keys_of(connection, account, cutoff))
+    }
+
+    /// Of what somebody else has, what is not here, or lives longer or shorter here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn lacking(&self, keys: &AccountKeys) -> Result<AccountKeys, StoreError> {
+        self.read(|connection| sql::sync::lacking(connection, keys))
+    }
+
+    /// At most `most` accounts of which anything is known here, behind `after`, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn accounts(&self, after: Option<&AccountId>, most: usize) -> Result<Vec<AccountId>, StoreError> {
+        self.read(|connection| sql::sync::accounts(connection, after, most))
+    }
+
+    /// Notes that a member has not been told of something.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owe(&self, members: Vec<Ed25519Public>, owed: Owed) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            members.iter().try_for_each(|member| sql::sync::owe(connection, member, &owed))
+        })
+        .await
+    }
+
+    /// What is owed to a member, at most `most` of it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn owed(&self, member: &Ed25519Public, most: usize) -> Result<Vec<Owed>, StoreError> {
+        self.read(|connection| sql::sync::owed(connection, member, most))
+    }
+
+    /// Notes that a member has been told.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle(&self, member: Ed25519Public, settled: Vec<Owed>) -> Result<(), StoreError> {
+        self.write(move |connection| sql::sync::settle(connection, &member, &settled)).await
+    }
+
+    /// The keys of those to whom something is owed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn creditors(&self) -> Result<BTreeSet<[u8; 32]>, StoreError> {
+        self.read(sql::sync::creditors)
+    }
+
+    /// Forgets what is owed to a member: it has left, or will find out by comparing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn write_off(&self, member: [u8; 32]) -> Result<(), StoreError> {
+        self.write(move |connection| sql::sync::write_off(connection, &member)).await
+    }
+
+    /// How long writes are left behind because more come than the disk takes; zero while it keeps up.
+    pub fn behind(&self) -> std::time::Duration {
+        self.inner.writer.groups().behind()
+    }
+
+    /// Has `observer` told of every commit: how many writes, and how long it took. Called once; it is called on the writing
+    /// thread, before the callers are answered.
+    pub fn observe_commits(&self, observer: impl Fn(usize, std::time::Duration) + Send + Sync + 'static) {
+        self.inner.writer.groups().observe(Box::new(observer));
     }
 
     /// How much lies here. Counts, so takes a second for some million messages.
@@ -321,6 +608,13 @@ impl MessageStore {
             None => Ok(()),
             Some(problem) => Err(StoreError::Corrupt { path: self.inner.path.clone(), problem }),
         }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.write(work).await
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {

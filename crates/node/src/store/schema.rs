@@ -3,19 +3,24 @@
 use std::path::Path;
 use std::time::Duration;
 
+use conclave_proto::MessageHash;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Options, StoreError};
 
 /// Rises with every change of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Says in the file's header whose it is (`PRAGMA application_id`): "CnvN".
 const APPLICATION: i64 = 0x436e_764e;
 
+/// Bytes of a page of a new database. The messages of most people are a little over a kilobyte: seven of them fit into this,
+/// only three into SQLite's 4,096.
+const PAGE_BYTES: u32 = 8_192;
+
 /// Pages of the log before they are carried over into the database. More than SQLite's 1,000, because each time costs
 /// two syncs in the middle of somebody's commit; 16 MiB are read again after a crash in a moment.
-const CHECKPOINT_PAGES: u32 = 4_000;
+const CHECKPOINT_PAGES: u32 = 2_000;
 
 /// How large the file of the log may stay after a burst.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
@@ -26,34 +31,85 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// How long a connection waits for another one's lock before it fails.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-const TABLES: &str = "
--- Whose mailboxes have messages here.
+/// What has not changed since version 1.
+const TABLES_1: &str = "
+-- Accounts of whom anything is known here.
 CREATE TABLE owners (
     id       INTEGER PRIMARY KEY,
     account  BLOB NOT NULL UNIQUE CHECK (length(account) = 33)   -- prefix byte and key
 ) STRICT;
-
--- Every message of an account once. The id gives the order in which this node took them in, and is never used
--- again: it is what `last_hash` cursors stand for. The hash is unique for its owner, not for the node: peers push
--- messages under hashes nobody recomputes, and one of them must not be able to keep another account's message out.
-CREATE TABLE messages (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    hash       TEXT NOT NULL CHECK (length(hash) = 43),
-    owner      INTEGER NOT NULL REFERENCES owners (id),
-    namespace  INTEGER NOT NULL,
-    timestamp  INTEGER NOT NULL,                                 -- ms, as its sender says
-    expiry     INTEGER NOT NULL,                                 -- ms
-    data       BLOB NOT NULL,
-    UNIQUE (owner, hash)
-) STRICT;
-CREATE INDEX messages_by_mailbox ON messages (owner, namespace, id);
-CREATE INDEX messages_by_expiry ON messages (expiry);
 
 -- Small values of this node: the last directory, for instance.
 CREATE TABLE meta (
     name   TEXT PRIMARY KEY,
     value  BLOB NOT NULL
 ) STRICT;
+";
+
+const TABLES_2: &str = "
+-- Every message of an account once. The id gives the order in which this node took them in, and is never used
+-- again: it is what `last_hash` cursors stand for. What is short stands before what is long, so that it is read
+-- without the pages of the latter.
+CREATE TABLE messages (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner      INTEGER NOT NULL REFERENCES owners (id),
+    namespace  INTEGER NOT NULL,
+    stored_at  INTEGER NOT NULL,                                 -- ms: when a client stored it last
+    timestamp  INTEGER NOT NULL,                                 -- ms, as its sender said then
+    expiry     INTEGER NOT NULL,                                 -- ms: what the life comes to
+    hash       BLOB NOT NULL CHECK (length(hash) = 32),
+    life       BLOB,                                             -- raises and cuts; null: the store's raise alone
+    data       BLOB NOT NULL
+) STRICT;
+-- A name is there once for its owner: the one thread that writes looks before it inserts. The expiry is in the index so that
+-- all names and expiries can be compared with another member's without touching the messages.
+CREATE INDEX messages_by_name ON messages (owner, hash, expiry);
+CREATE INDEX messages_by_mailbox ON messages (owner, namespace, id);
+CREATE INDEX messages_by_expiry ON messages (expiry);
+
+-- Messages that are not here, and by what their lives were cut: tombstones, and shortened lives that have ended.
+CREATE TABLE marks (
+    owner  INTEGER NOT NULL REFERENCES owners (id),
+    hash   BLOB NOT NULL CHECK (length(hash) = 32),
+    until  INTEGER NOT NULL,                                     -- ms: no copy can live longer
+    life   BLOB NOT NULL,                                        -- cuts only
+    PRIMARY KEY (owner, hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX marks_by_end ON marks (until);
+
+-- Requests that took something away, for members who were not there. Those that cover a range are also rules for
+-- messages that come later.
+CREATE TABLE operations (
+    owner      INTEGER NOT NULL REFERENCES owners (id),
+    at         INTEGER NOT NULL,                                 -- ms: its place among the writes
+    id         BLOB NOT NULL CHECK (length(id) = 32),
+    kind       INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),       -- by name; deletes a range; shortens a range
+    namespace  INTEGER,                                          -- of a range; null: all
+    bound      INTEGER,                                          -- ms: largest timestamp deleted; expiry
+    request    BLOB NOT NULL,
+    UNIQUE (owner, id)
+) STRICT;
+CREATE INDEX operations_by_owner ON operations (owner, at);
+CREATE INDEX operations_by_age ON operations (at);
+
+-- What members that were away have not been told: messages (0) and operations (1), by name.
+CREATE TABLE pending (
+    member  BLOB NOT NULL CHECK (length(member) = 32),
+    owner   INTEGER NOT NULL REFERENCES owners (id) ON DELETE CASCADE,
+    kind    INTEGER NOT NULL CHECK (kind IN (0, 1)),
+    name    BLOB NOT NULL CHECK (length(name) = 32),
+    PRIMARY KEY (member, owner, kind, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_by_owner ON pending (owner);
+
+-- The account's latest word about each of its subaccounts.
+CREATE TABLE revocations (
+    owner      INTEGER NOT NULL REFERENCES owners (id),
+    token      BLOB NOT NULL CHECK (length(token) = 36),
+    timestamp  INTEGER NOT NULL,                                 -- ms, as the account signed it
+    revoked    INTEGER NOT NULL CHECK (revoked IN (0, 1)),
+    PRIMARY KEY (owner, token)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Why a database cannot be opened.
@@ -87,6 +143,9 @@ pub(super) fn open_for_writing(path: &Path, options: &Options) -> Result<Connect
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = open(path, options, flags)?;
     let version = version(&connection)?;
+    if version == 0 {
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if !matches!(mode.as_str(), "wal" | "memory") {
         // Readers would wait for writers, and `FULL` promises less there.
@@ -138,15 +197,67 @@ fn version(connection: &Connection) -> Result<i64, OpenError> {
     }
 }
 
-/// Brings the tables from version `found` to [`VERSION`], one transaction for each step, so that a crash leaves a
-/// whole one.
+/// Brings the tables from version `found` to [`VERSION`] in one transaction, so that a crash leaves a whole one.
 fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
-    if found < 1 {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", 1)?;
-        transaction.commit()?;
+    if found == VERSION {
+        return Ok(());
     }
-    Ok(())
+    let transaction = connection.transaction()?;
+    if found < 1 {
+        transaction.execute_batch(TABLES_1)?;
+        transaction.execute_batch(TABLES_2)?;
+    } else {
+        tracing::info!("the message store is brought to a new form; this takes a moment");
+        from_version_1(&transaction)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
+
+/// Version 1 knew no times of its own: a message counts as stored when it says it was sent, so that whatever is said about
+/// it from now on is later. Cursors stay valid.
+fn from_version_1(transaction: &Connection) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE messages RENAME TO messages_1;
+         DROP INDEX messages_by_mailbox;
+         DROP INDEX messages_by_expiry;",
+    )?;
+    transaction.execute_batch(TABLES_2)?;
+    let mut old = transaction.prepare(
+        "SELECT id, owner, namespace, timestamp, timestamp, expiry, hash, data FROM messages_1 ORDER BY id",
+    )?;
+    let mut insert = transaction.prepare(
+        "INSERT INTO messages (id, owner, namespace, stored_at, timestamp, expiry, hash, data)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    let mut rows = old.query([])?;
+    while let Some(row) = rows.next()? {
+        let number = |column| row.get::<_, i64>(column);
+        // What no message can be called cannot be asked for either.
+        let hash = MessageHash::from_text(row.get_ref(6)?.as_str().unwrap_or_default());
+        let Some(hash) = hash.ok().and_then(|hash| hash.to_bytes()) else { continue };
+        insert.execute(rusqlite::params![
+            number(0)?,
+            number(1)?,
+            number(2)?,
+            number(3)?,
+            number(4)?,
+            number(5)?,
+            hash,
+            row.get_ref(7)?.as_blob().map_err(rusqlite::Error::from)?,
+        ])?;
+    }
+    drop(rows);
+    drop((old, insert));
+    // The largest id ever used counts, not the largest that is there.
+    transaction.execute_batch(
+        "DELETE FROM sqlite_sequence WHERE name = 'messages';
+         INSERT INTO sqlite_sequence (name, seq) SELECT 'messages', seq FROM sqlite_sequence WHERE name = 'messages_1';
+         DROP TABLE messages_1;
+         DELETE FROM owners WHERE id NOT IN (SELECT owner FROM messages);",
+    )
+}
+
+#[cfg(test)]
+mod tests;

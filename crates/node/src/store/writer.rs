@@ -10,11 +10,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::StoreError;
+use super::groups::Groups;
 
 /// Writes that may wait; with the largest messages they hold 150 MiB. Even a disk that commits only ten times a second
 /// has worked them off before the swarm's five seconds are over.
@@ -52,10 +54,11 @@ impl<T: Send, W: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for Wai
 
 /// Sends writes to the thread. The thread ends when this is dropped, after everything that was queued.
 pub(super) struct Writer {
-    queue: Option<SyncSender<Queued>>,
+    queue: Option<SyncSender<(Instant, Queued)>>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// Only the thread takes it, except in [`Writer::with_connection`].
     connection: Arc<Mutex<Connection>>,
+    groups: Arc<Groups>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -68,12 +71,17 @@ impl Writer {
     pub(super) fn start(connection: Connection, path: PathBuf) -> Self {
         let (queue, waiting) = sync_channel(QUEUE);
         let connection = Arc::new(Mutex::new(connection));
-        let of_thread = Arc::clone(&connection);
+        let groups = Arc::new(Groups::default());
+        let of_thread = (Arc::clone(&connection), Arc::clone(&groups));
         let thread = std::thread::Builder::new()
             .name("message-store".into())
-            .spawn(move || run(&of_thread, &path, &waiting))
+            .spawn(move || run(&of_thread.0, &of_thread.1, &path, &waiting))
             .expect("a process that starts can start one more thread");
-        Self { queue: Some(queue), thread: Some(thread), connection }
+        Self { queue: Some(queue), thread: Some(thread), connection, groups }
+    }
+
+    pub(super) fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// Runs `work` in the next group and answers after the group's commit. `work` may run twice.
@@ -84,7 +92,8 @@ impl Writer {
         let closed = || StoreError::Failed("the store is closed".into());
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(closed)?;
-        queue.try_send(Box::new(Waiting { work, value: None, answer })).map_err(|error| match error {
+        let write = Box::new(Waiting { work, value: None, answer });
+        queue.try_send((Instant::now(), write)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => closed(),
         })?;
@@ -109,13 +118,26 @@ impl Drop for Writer {
     }
 }
 
-fn run(connection: &Mutex<Connection>, path: &Path, queue: &Receiver<Queued>) {
-    while let Ok(first) = queue.recv() {
+fn run(connection: &Mutex<Connection>, groups: &Groups, path: &Path, queue: &Receiver<(Instant, Queued)>) {
+    let mut was_full = false;
+    loop {
+        let next = queue.try_recv().or_else(|_| {
+            was_full = false;
+            groups.begin(None);
+            queue.recv()
+        });
+        let Ok((queued_at, first)) = next else { return };
+        groups.begin(was_full.then_some(queued_at));
         let mut group = vec![first];
-        group.extend(queue.try_iter().take(MAX_GROUP - 1));
+        group.extend(queue.try_iter().take(MAX_GROUP - 1).map(|(_, write)| write));
+        was_full = group.len() == MAX_GROUP;
+        let (writes, began) = (group.len(), Instant::now());
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
         match commit(&mut connection, &mut group) {
-            Ok(()) => answer(group, &Ok(())),
+            Ok(()) => {
+                groups.committed(writes, began.elapsed());
+                answer(group, &Ok(()));
+            }
             Err(error) if group.len() > 1 && may_be_one_write(&error) => {
                 for write in group {
                     let mut alone = vec![write];

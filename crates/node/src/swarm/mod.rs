@@ -10,6 +10,8 @@
 //! once, as the swarm is when it is given; a member that is known to be down is not waited for; at
 //! most [`MAX_RUNNING`] writes run.
 
+pub mod reconcile;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

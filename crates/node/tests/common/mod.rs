@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+pub mod asking;
+
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -84,7 +86,7 @@ impl Default for Greetings {
 
 impl Observer for Greetings {
     fn received(&self, what: Received<'_>) {
-        if let Received::Quic { key, endpoint: "snode_ping", .. } = what {
+        if let Received::Quic { key, is_node: true, endpoint: "snode_ping", .. } = what {
             self.0.send_modify(|seen| seen.push(key));
         }
     }
@@ -156,11 +158,16 @@ impl Swarm {
 
     /// A node for each swarm id, none of which runs.
     pub fn listed(swarms: &[u64]) -> Self {
+        Self::listed_as(swarms, node_secret)
+    }
+
+    /// The same with other keys than those of [`node_secret`].
+    pub fn listed_as(swarms: &[u64], secret: impl Fn(usize) -> Ed25519Secret) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let registry = Ed25519Secret::from_seed(&[200; 32]);
         let mut listed = Vec::new();
         for (index, (ip, https_port, quic_port)) in addresses(swarms.len()).into_iter().enumerate() {
-            let secret = node_secret(index);
+            let secret = secret(index);
             let node_dir = dir.path().join(index.to_string());
             std::fs::create_dir(&node_dir).unwrap();
             std::fs::write(node_dir.join(KEY_FILE), hex::encode(secret.seed().as_ref())).unwrap();
@@ -202,11 +209,13 @@ impl Swarm {
     }
 
     pub fn config(&self, index: usize) -> NodeConfig {
-        NodeConfig::new(
+        let config = NodeConfig::new(
             self.dir.path().join(index.to_string()),
             self.dir.path().join("network.json"),
             self.directory_file(),
-        )
+        );
+        // Everybody in these tests has the same address, and asks as fast as they can.
+        config.without_rate_limits()
     }
 
     /// Starts the node with that number; it becomes the last of `nodes`.

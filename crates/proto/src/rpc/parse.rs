@@ -3,6 +3,7 @@
 use conclave_crypto::AccountId;
 
 use super::fields::{Field, Fields, missing, shown, wrong};
+use super::forwarded::{AT_KEY, Forwarded};
 use super::{
     Auth, CONCLAVE_DIRECTORY, CONCLAVE_WAIT, Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll,
     ExpireMode, GetExpiries, IfElse, Lifetime, MAX_BATCH, MAX_POSITIONS, MAX_REVOKE, MAX_STORE_DATA,
@@ -38,6 +39,19 @@ pub(super) fn bt(method: &str, params: &[u8]) -> Result<Request, RpcError> {
         Ok(bt::Value::Dict(entries)) => request(method, Fields::Bt(&entries)),
         _ => Err(RpcError::bad_request("invalid body: expected json or bt_dict")),
     }
+}
+
+/// What another node forwards, and the time it gives the write.
+pub(super) fn forwarded(method: &str, params: &[u8]) -> Result<Forwarded, RpcError> {
+    let Ok(bt::Value::Dict(entries)) = bt::Value::decode_in_order(params) else {
+        return Err(RpcError::bad_request("invalid body: expected json or bt_dict"));
+    };
+    let request = request(method, Fields::Bt(&entries))?;
+    if !request.is_recursive() {
+        return Err(RpcError::invalid("received invalid forwarded non-forwardable request"));
+    }
+    let at = entries.get(AT_KEY.as_bytes()).and_then(bt::Value::as_u64).map(Timestamp);
+    Ok(Forwarded { request, at })
 }
 
 pub(super) fn either(method: &str, params: &[u8]) -> Result<Request, RpcError> {

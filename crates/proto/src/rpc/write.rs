@@ -2,8 +2,9 @@
 
 use conclave_crypto::AccountId;
 
+use super::forwarded::AT_KEY;
 use super::{Auth, Dict, ExpireMode, Lifetime, Request, Scope, Value};
-use crate::Namespace;
+use crate::{Namespace, Timestamp};
 
 /// The two encodings differ in one thing that [`Value`] does not cover: keys are hex in JSON.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,7 +21,7 @@ pub(super) fn bt(request: &Request) -> Vec<u8> {
     params(request, Wire::Bt).to_bt().encode()
 }
 
-pub(super) fn forwarded(request: &Request) -> Vec<u8> {
+pub(super) fn forwarded(request: &Request, at: Option<Timestamp>) -> Vec<u8> {
     let mut params = match request {
         Request::Store(store) => Params::of(&Request::Store(store.forwarded()), Wire::Bt),
         other => Params::of(other, Wire::Bt),
@@ -32,6 +33,7 @@ pub(super) fn forwarded(request: &Request) -> Vec<u8> {
         Request::Delete(_) => drop(params.entries.remove("required")),
         _ => {}
     }
+    params.some(AT_KEY, at);
     Value::Dict(params.entries).to_bt().encode()
 }
 

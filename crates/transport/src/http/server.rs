@@ -20,7 +20,7 @@ use super::exchange::Exchange;
 use super::linger::linger;
 use super::stall::StallGuard;
 use super::{Incoming, Options, Reply};
-use crate::slots::{Slot, Slots};
+use crate::slots::{Places, Slot, Slots};
 
 /// Room for the headers of one request; the longest real ones have some hundred bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -33,12 +33,19 @@ pub struct Server {
     local_addr: SocketAddr,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+    slots: Arc<Slots>,
 }
 
 impl Server {
     /// Where it listens, with the port it really got.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Tells, as long as it is kept, how the places for connections stand.
+    pub fn places(&self) -> impl Fn() -> Places + Send + Sync + use<> {
+        let slots = Arc::clone(&self.slots);
+        move || slots.places()
     }
 
     /// Stops accepting, closes idle connections, lets running requests finish, and after `bound`
@@ -74,22 +81,23 @@ where
     let local_addr = listener.local_addr()?;
     let (stop, stopping) = watch::channel(false);
     let exchange = Arc::new(Exchange::new(settings.options, handler));
-    let accepting =
-        tokio::spawn(accept_loop(listener, settings.tls.map(TlsAcceptor::from), exchange, stopping));
-    Ok(Server { local_addr, stop, accepting })
+    let options = &exchange.options;
+    let slots = Slots::new(options.max_connections, options.max_connections_per_address);
+    let tls = settings.tls.map(TlsAcceptor::from);
+    let accepting = tokio::spawn(accept_loop(listener, tls, exchange, Arc::clone(&slots), stopping));
+    Ok(Server { local_addr, stop, accepting, slots })
 }
 
 async fn accept_loop<H, F>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     exchange: Arc<Exchange<H>>,
+    slots: Arc<Slots>,
     mut stopping: watch::Receiver<bool>,
 ) where
     H: Fn(Incoming) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let options = &exchange.options;
-    let slots = Slots::new(options.max_connections, options.max_connections_per_address);
     // Dropped with this task, which ends the connections too.
     let mut connections = JoinSet::new();
     loop {

@@ -29,12 +29,15 @@ pub enum Error {
         /// The SHA-256 of the certificate shown.
         found: [u8; 32],
     },
-    /// The response is longer than [`MAX_RESPONSE_BODY`](super::MAX_RESPONSE_BODY).
+    /// The response is longer than the client takes ([`MAX_RESPONSE_BODY`](super::MAX_RESPONSE_BODY) or less).
     #[error("the response is longer than {limit} bytes")]
     TooLarge {
         /// The bound, in bytes.
         limit: usize,
     },
+    /// There is no memory for the response now: too many are being read.
+    #[error("too many responses are being read")]
+    NoRoom,
     /// The connection was lost after the request was sent: it may have been processed.
     #[error("the connection was lost before the response was complete")]
     Interrupted(#[source] hyper::Error),
@@ -51,7 +54,9 @@ impl Error {
     /// another place, or a person.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused | Self::Unreachable(_) | Self::Timeout | Self::Interrupted(_) => true,
+            Self::Refused | Self::Unreachable(_) | Self::Timeout | Self::Interrupted(_) | Self::NoRoom => {
+                true
+            }
             Self::Tls(_)
             | Self::PinMismatch { .. }
             | Self::TooLarge { .. }
@@ -62,7 +67,10 @@ impl Error {
 
     /// Whether the server may have acted on the request although there is no response.
     pub fn may_have_been_processed(&self) -> bool {
-        matches!(self, Self::Timeout | Self::TooLarge { .. } | Self::Interrupted(_) | Self::Protocol(_))
+        matches!(
+            self,
+            Self::Timeout | Self::TooLarge { .. } | Self::Interrupted(_) | Self::Protocol(_) | Self::NoRoom
+        )
     }
 
     pub(super) fn of_connect(error: io::Error) -> Self {

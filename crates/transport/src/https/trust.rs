@@ -8,7 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Whose certificate is good enough. In both cases the server must prove by its handshake
+/// Whose certificate is good enough. Wherever there is one, the server must prove by its handshake
 /// signature that it has the certificate's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
@@ -17,6 +17,11 @@ pub enum Trust {
     AnyCertificate,
     /// Exactly the certificate whose DER has this SHA-256: for seeds.
     PinnedSha256([u8; 32]),
+    /// One for the server's name, valid now, from an authority the client was made with
+    /// ([`Client::with_authorities`](super::Client::with_authorities)): for servers known by name alone.
+    Authority,
+    /// No TLS at all: for bodies that are sealed for their reader, where the client asks for it.
+    Nobody,
 }
 
 /// The certificate is not the pinned one.
@@ -61,6 +66,8 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.trust {
             Trust::AnyCertificate => Ok(ServerCertVerified::assertion()),
+            // These two have no use for this verifier; were it asked, nobody would be let in.
+            Trust::Authority | Trust::Nobody => Err(CertificateError::UnknownIssuer.into()),
             Trust::PinnedSha256(expected) => {
                 let found = sha256(&[end_entity]);
                 if found == expected {

@@ -19,7 +19,7 @@ use super::{
     Alpn, CLOSE_NOT_A_NODE, DIAL_TIMEOUT, DialError, HANDSHAKE_TIMEOUT, Handler, MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS, MAX_STREAMS, Peer, tls,
 };
-use crate::slots::Slots;
+use crate::slots::{Places, Slots};
 
 /// Flow control of a connection and of a stream. (storage-and-onion 1.3)
 const MAX_DATA: u32 = 15 * 1024 * 1024;
@@ -84,6 +84,7 @@ impl std::fmt::Debug for Options {
 pub struct Endpoint {
     dialler: Dialler,
     accepting: Option<tokio::task::JoinHandle<()>>,
+    slots: Arc<Slots>,
 }
 
 /// What is needed to dial, without owning the socket.
@@ -109,8 +110,9 @@ impl Endpoint {
         // The client's own limit makes it 30 s for clients: the smaller one of both sides counts.
         config.transport_config(Arc::new(transport(NODE_IDLE, None, MAX_STREAMS)));
         let dialler = Dialler::bind(address, secret, Some(config), options, MAX_STREAMS)?;
-        let accepting = tokio::spawn(accept_loop(dialler.clone()));
-        Ok(Self { dialler, accepting: Some(accepting) })
+        let slots = Slots::new(dialler.options.max_connections, dialler.options.max_connections_per_address);
+        let accepting = tokio::spawn(accept_loop(dialler.clone(), Arc::clone(&slots)));
+        Ok(Self { dialler, accepting: Some(accepting), slots })
     }
 
     /// An endpoint that only dials, from any address and port, with a fresh key that is forgotten
@@ -137,7 +139,7 @@ impl Endpoint {
     pub fn dialler_at(address: SocketAddr, secret: &Ed25519Secret) -> io::Result<Self> {
         // Nobody has anything to ask of it, so nobody may open a stream.
         let dialler = Dialler::bind(address, secret, None, Options::dial_only(), 0)?;
-        Ok(Self { dialler, accepting: None })
+        Ok(Self { dialler, accepting: None, slots: Slots::new(0, 0) })
     }
 
     /// Where it is bound, with the port it really got.
@@ -146,6 +148,11 @@ impl Endpoint {
     /// The socket is gone.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.dialler.endpoint.local_addr()
+    }
+
+    /// How the places for those who connect here stand.
+    pub fn places(&self) -> Places {
+        self.slots.places()
     }
 
     /// Connects to the holder of `key` at `address`, within [`Options::dial_timeout`].
@@ -296,8 +303,7 @@ fn transport(idle: Duration, keep_alive: Option<Duration>, streams: u32) -> Tran
     config
 }
 
-async fn accept_loop(dialler: Dialler) {
-    let slots = Slots::new(dialler.options.max_connections, dialler.options.max_connections_per_address);
+async fn accept_loop(dialler: Dialler, slots: Arc<Slots>) {
     while let Some(incoming) = dialler.endpoint.accept().await {
         // With many connections, those whose address may be forged have to prove it first
         // (RFC 9000 section 8.1.2), so that forged ones take no places.

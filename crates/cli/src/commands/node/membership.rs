@@ -135,7 +135,7 @@ impl From<FolderError> for Failure {
             ),
             FolderError::Request(_) => Self::usage("address", message, "give the address others use"),
             FolderError::Config(_) => {
-                Self::usage("configuration", message, "compare it with the example in docs/using.md")
+                Self::usage("configuration", message, "every key is explained in docs/operating-a-node.md")
             }
             _ => Self::failed(
                 "node_folder",

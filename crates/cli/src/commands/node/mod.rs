@@ -44,6 +44,6 @@ fn configuration(context: &Context, named: Option<PathBuf>) -> Result<NodeConfig
         ));
     }
     NodeConfig::read(&path).map_err(|e| {
-        Failure::usage("configuration", e.to_string(), "compare it with the example in docs/using.md")
+        Failure::usage("configuration", e.to_string(), "every key is explained in docs/operating-a-node.md")
     })
 }

@@ -121,6 +121,7 @@ fn say_ready(output: Output, node: &Node) {
     let ready = json!({
         "event": "ready", "node": own, "https": addresses.https.to_string(), "quic": addresses.quic.to_string(),
         "seed_http": addresses.seed_http.map(|address| address.to_string()),
+        "metrics": addresses.metrics.map(|address| address.to_string()),
         "swarm": view.own().swarm.to_hex(), "height": view.directory().height,
     });
     output.line(&ready, || {

@@ -1,0 +1,130 @@
+//! How members come to have the same (docs/decisions/0007): what was missed is owed and delivered when the member is back;
+//! members compare what they have now and then; what belongs to another swarm is brought there.
+//!
+//! The three overlap on purpose. Debts are quick, comparing finds whatever was forgotten (a crash between answering and
+//! noting a debt, a lost disk), and moving is the only one that crosses swarms. All of them only add what can be added
+//! twice, so none needs to know what the others do.
+
+mod debts;
+mod moving;
+mod pulling;
+mod serve;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use conclave_crypto::AccountId;
+use conclave_proto::rpc::Authority;
+use conclave_proto::sync::{self, Copies};
+use conclave_proto::{SnodeRecord, Timestamp};
+use conclave_transport::Deadline;
+use conclave_transport::quic::{Lane, RequestError};
+
+use crate::authorise;
+use crate::node::Shared;
+use crate::peer;
+use crate::store::{Arrival, CLOCK_DIFFERENCE, MEMORY, MessageCopy, Operation, Raise, StoreError};
+
+pub(crate) use debts::{Debts, deliver as deliver_debts, owe};
+pub(crate) use moving::run as move_what_belongs_elsewhere;
+pub(crate) use pulling::run as compare_with_others;
+pub(crate) use serve::{KnownDigests, answer, mark_minutes};
+
+/// How long another node may take for one of these requests.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A minute in milliseconds.
+const MINUTE: u64 = 60_000;
+/// Rest after each batch, so that clients' requests come first.
+const REST: Duration = Duration::from_millis(20);
+
+/// Asks another node something of this module's.
+async fn ask(
+    shared: &Shared,
+    node: &SnodeRecord,
+    endpoint: &'static str,
+    body: &[u8],
+) -> Result<Bytes, RequestError> {
+    peer::ask(shared, node, Lane::Bulk, (endpoint, body), Deadline::after(PATIENCE)).await
+}
+
+/// Takes in what another node gives: messages that belong here, and operations that were allowed when they were made.
+/// Durable when it returns. Gives how many messages were new.
+async fn take_in(shared: &Arc<Shared>, copies: Copies) -> Result<usize, StoreError> {
+    for request in copies.operations {
+        match allowed_operation(shared, &request) {
+            Ok(operation) => {
+                shared.store.apply(operation, Arrival::Late).await?;
+            }
+            Err(why) => tracing::debug!(why, "an operation from another member is not taken over"),
+        }
+    }
+    let view = shared.view();
+    let messages: Vec<MessageCopy> = copies
+        .messages
+        .into_iter()
+        .filter(|copy| view.is_ours(&copy.account))
+        .map(|copy| MessageCopy {
+            owner: copy.account,
+            namespace: copy.namespace,
+            timestamp: copy.timestamp,
+            stored_at: copy.stored_at,
+            raises: copy.raises.into_iter().map(|(at, expiry)| Raise { at, expiry }).collect(),
+            data: copy.data,
+        })
+        .collect();
+    if messages.is_empty() {
+        return Ok(0);
+    }
+    let accounts: Vec<AccountId> = messages.iter().map(|copy| copy.owner).collect();
+    let new = shared.store.merge(messages, shared.now()).await?;
+    if new > 0 {
+        shared.digests.forget();
+        accounts.iter().for_each(|account| shared.news.arrived(account));
+    }
+    Ok(new)
+}
+
+/// An operation out of another member's log, if it was allowed at its time. Nobody's word is needed for that: the account's
+/// signature is in the request.
+fn allowed_operation(shared: &Shared, body: &[u8]) -> Result<Operation, &'static str> {
+    let (request, operation) = Operation::read(body).map_err(|_| "it cannot be read")?;
+    if !shared.view().is_ours(&operation.owner) {
+        return Err("its account is kept elsewhere");
+    }
+    let now = shared.now();
+    if operation.at > now.plus(CLOCK_DIFFERENCE) {
+        return Err("it is of the future");
+    }
+    if operation.at < now.minus(MEMORY) && !operation.is_kept_for_good() {
+        return Err("nothing it could concern lives any more");
+    }
+    authorise::check_times(&request, operation.at, authorise::From::Member)
+        .map_err(|_| "its times do not fit together")?;
+    let authority = request.verify().map_err(|_| "its signature does not hold")?;
+    if let Authority::Subaccount(token) = authority {
+        let revoked = shared.store.revoked_since(&operation.owner, &token).map_err(|_| "the store failed")?;
+        if revoked.is_some_and(|since| since <= operation.at) {
+            return Err("its subaccount had been revoked");
+        }
+    }
+    Ok(operation)
+}
+
+/// What is compared leaves out what expires about now; all members of a swarm that compare in the same minute leave out the
+/// same, so that digests can be used again.
+fn cutoff(now: Timestamp) -> Timestamp {
+    Timestamp((now.0 / MINUTE + 2) * MINUTE)
+}
+
+/// A store's copy as it travels.
+fn to_wire(copy: MessageCopy) -> sync::Copy {
+    sync::Copy {
+        account: copy.owner,
+        namespace: copy.namespace,
+        timestamp: copy.timestamp,
+        stored_at: copy.stored_at,
+        raises: copy.raises.iter().map(|raise| (raise.at, raise.expiry)).collect(),
+        data: copy.data,
+    }
+}

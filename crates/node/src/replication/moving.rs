@@ -1,0 +1,145 @@
+//! Bringing accounts to the swarm that keeps them now. (storage-and-onion 4.4)
+//!
+//! What is here of accounts that belong elsewhere is offered to a member of their swarm, which says what it lacks and is
+//! given that; the others get it by comparing. Every node that has something does this by itself, and each picks
+//! another member where it can, so that no one's failure matters. Nothing is deleted here: it expires.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_crypto::AccountId;
+use conclave_proto::sync::{self, Keys};
+use conclave_proto::{SnodeRecord, SwarmId};
+use rand_core::{OsRng, RngCore as _};
+
+use super::serve::collect;
+use super::{REST, ask, cutoff};
+use crate::node::Shared;
+
+/// Accounts that are looked at in one step.
+const STEP: usize = 200;
+/// The pause before what could not be brought is tried again.
+const AGAIN: Duration = Duration::from_secs(15);
+/// Where the work has come to: the height of the directory for which everything was brought.
+const META_MOVED: &str = "moved_for_height";
+
+/// Brings what belongs elsewhere there, after each change of the directory. Never ends.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut views = shared.registry.views();
+    loop {
+        let view = views.borrow_and_update().clone();
+        let height = view.directory().height;
+        let done = shared.read(|store| store.meta(META_MOVED)).await.ok().flatten();
+        if done.as_deref() != Some(height.to_string().as_bytes()) {
+            match everything(&shared).await {
+                Ok(moved) => {
+                    if moved > 0 {
+                        tracing::info!(moved, "messages were brought to the swarms that keep them now");
+                    }
+                    let mark = height.to_string().into_bytes();
+                    if let Err(error) = shared.store.set_meta(META_MOVED, mark).await {
+                        tracing::debug!(%error, "that everything was moved could not be noted");
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(error, "not everything could be moved yet");
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN) => continue,
+                        changed = views.changed() => if changed.is_err() { return },
+                    }
+                    continue;
+                }
+            }
+        }
+        if views.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Goes through all accounts once. Fails, after trying all, if some could not be brought.
+async fn everything(shared: &Arc<Shared>) -> Result<usize, String> {
+    let mut after: Option<AccountId> = None;
+    let (mut moved, mut failure) = (0, None);
+    loop {
+        let from = after;
+        let accounts = shared
+            .read(move |store| store.accounts(from.as_ref(), STEP))
+            .await
+            .map_err(|_| "the store cannot be read".to_owned())?;
+        let Some(last) = accounts.last() else { break };
+        after = Some(*last);
+        let view = shared.view();
+        let mut elsewhere: BTreeMap<SwarmId, Vec<AccountId>> = BTreeMap::new();
+        for account in accounts.iter().filter(|account| !view.is_ours(account)) {
+            if let Some(swarm) = view.directory().swarm_of(account) {
+                elsewhere.entry(swarm).or_default().push(*account);
+            }
+        }
+        for (swarm, accounts) in elsewhere {
+            let members: Vec<SnodeRecord> = view.directory().members(swarm).copied().collect();
+            match bring(shared, &members, accounts).await {
+                Ok(count) => moved += count,
+                Err(error) => failure = Some(error),
+            }
+        }
+    }
+    failure.map_or(Ok(moved), Err)
+}
+
+/// Offers accounts to one member of their swarm, and to another if that fails.
+async fn bring(
+    shared: &Arc<Shared>,
+    members: &[SnodeRecord],
+    accounts: Vec<AccountId>,
+) -> Result<usize, String> {
+    let start = usize::try_from(OsRng.next_u32()).unwrap_or(0);
+    let mut failure = "the swarm has no members".to_owned();
+    for turn in 0..members.len() {
+        let Some(member) = members.get((start.wrapping_add(turn)) % members.len().max(1)) else { break };
+        match bring_to(shared, member, &accounts).await {
+            Ok(moved) => return Ok(moved),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn bring_to(
+    shared: &Arc<Shared>,
+    member: &SnodeRecord,
+    accounts: &[AccountId],
+) -> Result<usize, String> {
+    let unreadable = |_| "the store cannot be read".to_owned();
+    let mut moved = 0;
+    for &account in accounts {
+        let cutoff = cutoff(shared.now());
+        let keys = shared.read(move |store| store.keys_of(&account, cutoff)).await.map_err(unreadable)?;
+        if keys.count() == 0 {
+            continue;
+        }
+        let offer = Keys { accounts: vec![keys], more: false };
+        let answer = ask(shared, member, sync::OFFER, &offer.encode()).await.map_err(|e| e.to_string())?;
+        let mut lacking = Keys::decode(&answer).map_err(|e| e.to_string())?;
+        while let Some(first) = lacking.accounts.first_mut() {
+            let part = Keys { accounts: vec![first.clone()], more: false };
+            let copies = shared.read(move |store| collect(store, &part)).await.map_err(unreadable)?;
+            let (messages, operations) = (copies.messages.len(), copies.operations.len());
+            let more = copies.more && messages + operations > 0;
+            if messages + operations > 0 {
+                ask(shared, member, sync::COPIES, &copies.encode()).await.map_err(|e| e.to_string())?;
+                moved += messages;
+            }
+            if more {
+                first.operations.drain(..operations.min(first.operations.len()));
+                first.messages.drain(..messages.min(first.messages.len()));
+            }
+            if !more || first.count() == 0 {
+                lacking.accounts.remove(0);
+            }
+            tokio::time::sleep(REST).await;
+        }
+    }
+    Ok(moved)
+}

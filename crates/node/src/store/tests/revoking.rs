@@ -1,0 +1,65 @@
+use conclave_proto::rpc::{Request, Revocation, Scope};
+
+use super::deleting::{auth, delete_all, deleted, operation};
+use super::*;
+
+fn token(number: u8) -> SubaccountToken {
+    let mut token = [number; 36];
+    token[..4].copy_from_slice(&[3, 3, 0, 0]);
+    SubaccountToken(token)
+}
+
+pub(super) fn revoke(owner: u8, tokens: &[u8], timestamp: u64, revoked: bool) -> Operation {
+    let tokens = tokens.iter().copied().map(token).collect();
+    let request =
+        Revocation { account: account(owner), tokens, timestamp: Timestamp(timestamp), auth: auth() };
+    let request =
+        if revoked { Request::RevokeSubaccount(request) } else { Request::UnrevokeSubaccount(request) };
+    operation(&request, timestamp)
+}
+
+async fn changed(store: &MessageStore, operation: Operation) -> u64 {
+    match store.apply(operation, Arrival::Direct).await.unwrap() {
+        Applied::Revoked(count) => count,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn since(store: &MessageStore, number: u8) -> Option<u64> {
+    store.revoked_since(&account(1), &token(number)).unwrap().map(|time| time.0)
+}
+
+#[tokio::test]
+async fn the_latest_word_about_a_token_counts_in_whatever_order_it_comes() {
+    let store = MessageStore::open_in_memory().unwrap();
+    assert_eq!(changed(&store, revoke(1, &[1, 2], 100, true)).await, 2);
+    assert_eq!((since(&store, 1), since(&store, 3)), (Some(100), None));
+    assert_eq!(store.revoked_since(&account(2), &token(1)).unwrap(), None, "of another account");
+    assert_eq!(changed(&store, revoke(1, &[1, 3], 200, false)).await, 1);
+    assert_eq!(since(&store, 1), None);
+    assert_eq!(changed(&store, revoke(1, &[1, 3], 150, true)).await, 0, "an older word, late");
+    assert_eq!((since(&store, 1), since(&store, 3)), (None, None));
+    assert_eq!(changed(&store, revoke(1, &[1], 200, true)).await, 1, "in doubt revoked");
+    assert_eq!(changed(&store, revoke(1, &[2], 300, true)).await, 0);
+    assert_eq!(since(&store, 2), Some(300), "revoking again renews");
+    assert_eq!(store.revoked(&account(1)).unwrap(), [token(2), token(1)]);
+}
+
+#[tokio::test]
+async fn the_newest_fifty_are_kept_also_for_an_account_without_messages() {
+    let store = MessageStore::open_in_memory().unwrap();
+    for number in 0..60 {
+        changed(&store, revoke(1, &[number], 1_000 + u64::from(number), true)).await;
+    }
+    let revoked = store.revoked(&account(1)).unwrap();
+    assert_eq!(revoked.len(), 50);
+    assert_eq!((revoked[0], revoked[49]), (token(59), token(10)));
+    let here = message(1, 0, 2_000, b"here");
+    put(&store, here.clone()).await.unwrap();
+    deleted(&store, delete_all(1, Scope::All, 3_000)).await;
+    store.sweep_expired(Timestamp(5_000)).await.unwrap();
+    assert_eq!(since(&store, 59), Some(1_059), "revocations do not go with the last message");
+    // But nobody's are kept for ever: a month after the last sign of life they go.
+    store.sweep_expired(Timestamp(3_000).plus(MEMORY)).await.unwrap();
+    assert_eq!((since(&store, 59), store.stats().unwrap().owners), (None, 0));
+}
