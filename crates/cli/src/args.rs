@@ -86,9 +86,12 @@ pub(crate) enum Command {
     History(History),
     /// Show network, guard, paths, clock and queue
     Status,
-    /// Run a service node
+    /// Make and run a service node
     #[command(subcommand)]
     Node(Node),
+    /// Decide which nodes are in the network of this data directory, running or not
+    #[command(subcommand)]
+    Registry(Registry),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -203,15 +206,79 @@ pub(crate) struct History {
     pub(crate) offline: bool,
 }
 
+/// Where others find a node.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct NodeAddress {
+    /// The IPv4 address others reach this machine at [default: 127.0.0.1 in a network on this machine]
+    #[arg(long, value_name = "IP")]
+    pub(crate) ip: Option<std::net::Ipv4Addr>,
+    /// TCP port of HTTPS [default: 22021; on loopback a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) https_port: Option<u16>,
+    /// UDP port of QUIC [default: 22020; on loopback a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) quic_port: Option<u16>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Node {
+    /// Make a node: its key, its settings, and the request to join a network
+    ///
+    /// Everything is written to the folder named with --data-dir [default: `node` in the platform's place for application
+    /// data]. Nothing that is there is overwritten.
+    Init(NodeAddress),
     /// Run one service node until it is stopped
+    ///
+    /// A node that the network does not list yet waits until it does, and starts by itself.
     Run {
-        /// Its configuration file
+        /// Its configuration file [default: `node.toml` in the node's folder]
         #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// Also stop when standard input closes, so that the node never outlives the program that started it
         #[arg(long)]
         stop_with_stdin: bool,
     },
+    /// Write a fresh request to join: after a day, after leaving, or for another address
+    Join {
+        /// The node's configuration file [default: `node.toml` in the node's folder]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        address: NodeAddress,
+    },
+    /// Write the request to leave the network
+    Leave {
+        /// The node's configuration file [default: `node.toml` in the node's folder]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show whether the node runs, is listed, and reaches its swarm
+    Status {
+        /// The node's configuration file [default: `node.toml` in the node's folder]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Registry {
+    /// Do what nodes ask for in their join.json and leave.json: all of them, or none if one is refused
+    Apply {
+        /// The requests
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Take a node off the list without its asking
+    Remove {
+        /// The node's key, 64 hex digits
+        key: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List the nodes of the network
+    List,
 }

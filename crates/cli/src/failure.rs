@@ -57,6 +57,10 @@ impl From<conclave_devnet::DevnetError> for Failure {
             conclave_devnet::DevnetError::OtherSize { .. } => {
                 return Self::usage("other_size", error.to_string(), hint);
             }
+            conclave_devnet::DevnetError::NoNetwork { .. } => {
+                return Self::usage("no_network", error.to_string(), hint);
+            }
+            conclave_devnet::DevnetError::Busy { .. } => "busy",
             conclave_devnet::DevnetError::Running { .. } => "already_running",
             conclave_devnet::DevnetError::Damaged { .. } => "damaged",
             _ => "network_start",

@@ -39,6 +39,16 @@ impl Layout {
         self.operator_dir().join("lock")
     }
 
+    /// Held during each act on the directory, so that two never make the same height.
+    pub fn registry_lock(&self) -> PathBuf {
+        self.operator_dir().join("registry.lock")
+    }
+
+    /// When each node's last request was signed, so that an older one is not followed again.
+    pub fn last_requests(&self) -> PathBuf {
+        self.operator_dir().join("requests.json")
+    }
+
     /// The folder of node `index`, counted from 1.
     pub fn node_dir(&self, index: usize) -> PathBuf {
         self.operator_dir().join("nodes").join(format!("node-{index:02}"))

@@ -4,9 +4,11 @@
 //! often as wanted: every node a process of its own, all of them stopped when the network is.
 //! This crate decides nothing about protocols; it writes configurations and looks after processes.
 
+mod files;
 mod layout;
 mod plan;
 mod process;
+mod registry;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use conclave_proto::network::NetworkFile;
 pub use layout::Layout;
 pub use plan::{Plan, PlannedNode};
 pub use process::NodeProcess;
+pub use registry::{Applied, Change, Refused, Registry, RegistryError};
 
 /// How long a signed directory claims to be current.
 pub(crate) const DIRECTORY_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -56,6 +59,18 @@ pub enum DevnetError {
         dir: PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// There is no network to act on.
+    #[error("there is no network in {dir}")]
+    NoNetwork {
+        /// Where one was looked for.
+        dir: PathBuf,
+    },
+    /// Another process keeps acting on the registry.
+    #[error("another program keeps the lock {path}")]
+    Busy {
+        /// The lock.
+        path: PathBuf,
     },
     /// Another process runs this network.
     #[error("the network in {dir} is already running")]
@@ -124,6 +139,12 @@ impl DevnetError {
                     "restore {} from a backup, or choose another --data-dir for a new network",
                     dir.display()
                 )
+            }
+            Self::NoNetwork { .. } => {
+                "name the --data-dir of the `up` or `devnet` whose registry it is".into()
+            }
+            Self::Busy { .. } => {
+                "try again; if it persists, end the program that was stopped half way".into()
             }
             Self::Running { .. } => {
                 "use it from here, stop the other process, or choose another --data-dir".into()
@@ -282,7 +303,7 @@ impl Devnet {
                     return (index, status);
                 }
                 // The directory that is there stays good for weeks; the next day brings another try.
-                _ = renew.tick() => if let Err(error) = self.plan.sign_directory(now()) {
+                _ = renew.tick() => if let Err(error) = renew_directory(self.plan.layout().clone()).await {
                     tracing::error!(%error, "the directory could not be signed anew; check the disk");
                 },
             }
@@ -335,9 +356,15 @@ async fn first<T, F: Future<Output = T> + Unpin>(mut futures: Vec<F>) -> T {
     .await
 }
 
+/// Signs the list that is there now, which others may have changed since this network was started.
+async fn renew_directory(layout: Layout) -> Result<(), DevnetError> {
+    let renewing = tokio::task::spawn_blocking(move || Registry::open(&layout)?.renew(now()));
+    renewing.await.expect("signing a directory does not panic")
+}
+
 fn take_lock(layout: &Layout) -> Result<std::fs::File, DevnetError> {
     let dir = layout.operator_dir();
-    plan::create_dir(&dir)?;
+    files::create_dir(&dir)?;
     let path = layout.lock();
     let io = |source| DevnetError::Io { doing: "locking", path: path.clone(), source };
     let file =

@@ -1,5 +1,7 @@
 //! `node.toml`: every key with its meaning. Keys nobody knows are reported, not swallowed.
 
+mod explained;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -19,8 +21,10 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The network file.
     pub network: PathBuf,
-    /// The signed directory, written by the network's operator and followed while the node runs.
-    pub directory: PathBuf,
+    /// The signed directory, written by the network's operator and followed while the node runs. Without it the node gets
+    /// it from the network's seeds and from other nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
     /// Where HTTPS listens, instead of the address in the directory: for machines behind a translator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_https: Option<SocketAddr>,
@@ -86,12 +90,12 @@ pub enum ConfigError {
 }
 
 impl NodeConfig {
-    /// The usual configuration of a node.
+    /// The usual configuration of a node that follows the operator's file.
     pub fn new(data_dir: PathBuf, network: PathBuf, directory: PathBuf) -> Self {
         Self {
             data_dir,
             network,
-            directory,
+            directory: Some(directory),
             listen_https: None,
             listen_quic: None,
             seed_http: None,
@@ -130,6 +134,11 @@ impl NodeConfig {
     /// The configuration as the text of a file.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("paths, addresses and numbers have a TOML form")
+    }
+
+    /// The configuration as the text of a file for people: with every key explained.
+    pub fn to_explained_toml(&self) -> String {
+        explained::explained(self)
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod authorise;
 mod config;
+pub mod folder;
+mod follow;
 mod hooks;
 mod limit;
 mod load;
@@ -24,6 +26,7 @@ mod reading;
 pub mod registry;
 mod replication;
 mod rpc;
+pub mod status;
 pub mod store;
 pub mod swarm;
 mod sweeping;
@@ -34,5 +37,6 @@ mod writes;
 
 pub use config::{ConfigError, KEY_FILE, NodeConfig};
 pub use hooks::{Clock, Hooks, Misbehave, Observer, Received, SystemClock};
-pub use node::{ADVERTISED_VERSION, Addresses, Node, NodeError, is_running};
+pub use node::{ADVERTISED_VERSION, Addresses, DATABASE_FILE, Node, NodeError, is_running};
 pub use proxy::{AllowedServer, InvalidServer, Resolved, Resolver, SystemResolver};
+pub use registry::Unlisted;

@@ -24,13 +24,14 @@ use crate::news::News;
 use crate::order::WriteOrder;
 use crate::probing::{Incoming, KeptReports};
 use crate::proxy::{self, Proxy};
-use crate::registry::{NetworkView, Registry, RegistryError};
+use crate::registry::{NetworkView, OnUnlisted, Registry, RegistryError, Unlisted};
 use crate::replication::{Debts, KnownDigests};
+use crate::status::{self, Status};
 use crate::store::{self, MessageStore, StoreError};
 use crate::sweeping::{ClockWatch, Sweep};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{monitor, onion, peer, probing, reading, replication, web, writes};
+use crate::{onion, peer, probing, reading, replication, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -44,7 +45,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// How long telling the peers may take then. A tenth of a second, unless a node that does not answer is just being dialled:
 /// QUIC would keep the socket three seconds for that (RFC 9000 section 10.2), and the end of the process frees it anyway.
 const CLOSE_WITHIN: Duration = Duration::from_millis(500);
-const DATABASE_FILE: &str = "messages.sqlite";
+/// The messages, in the node's data directory.
+pub const DATABASE_FILE: &str = "messages.sqlite";
 const LOCK_FILE: &str = "node.lock";
 
 /// Why a node does not start.
@@ -231,6 +233,27 @@ impl Node {
     /// # Errors
     /// [`NodeError`] names the file or address.
     pub async fn start(config: &NodeConfig, hooks: Hooks) -> Result<Self, NodeError> {
+        Self::open(config, hooks, None).await
+    }
+
+    /// As [`Self::start`], but a node that is not in the directory waits until it is, and tells `waiting` whenever something
+    /// about that changes. Drop the future to stop waiting.
+    ///
+    /// # Errors
+    /// As [`Self::start`], except that not being listed and finding no seed are no errors.
+    pub async fn start_when_listed(
+        config: &NodeConfig,
+        hooks: Hooks,
+        waiting: OnUnlisted<'_>,
+    ) -> Result<Self, NodeError> {
+        Self::open(config, hooks, Some(waiting)).await
+    }
+
+    async fn open(
+        config: &NodeConfig,
+        hooks: Hooks,
+        waiting: Option<OnUnlisted<'_>>,
+    ) -> Result<Self, NodeError> {
         if let Some(address) = config.metrics.filter(|address| !address.ip().to_canonical().is_loopback()) {
             return Err(NodeError::PublicMetrics(address));
         }
@@ -243,7 +266,14 @@ impl Node {
         let options = store::Options { max_bytes: config.max_store_bytes, ..store::Options::default() };
         let store = MessageStore::open(&config.data_dir.join(DATABASE_FILE), options)?;
         let own = secret.public();
-        let registry = Registry::open(network, own, config.directory.clone(), store.clone()).await?;
+        let mut waiting = waiting.map(|tell| {
+            |unlisted: &Unlisted| {
+                Status::waiting(unlisted).write(&config.data_dir);
+                tell(unlisted);
+            }
+        });
+        let waiting = waiting.as_mut().map(|tell| tell as OnUnlisted<'_>);
+        let registry = Registry::open(network, own, config.directory.clone(), store.clone(), waiting).await?;
         let certificate = Certificate::load_or_create(&config.data_dir)?;
         let record = *registry.view().own();
         let metrics = Arc::new(Metrics::new());
@@ -311,9 +341,12 @@ impl Node {
             servers.push(server);
         }
 
+        let metrics = metrics_server.as_ref().map(Server::local_addr);
+        let addresses = Addresses { https, quic, seed_http, metrics };
         let tasks = vec![
-            tokio::spawn(follow_directory(Arc::clone(&shared))),
+            tokio::spawn(crate::follow::run(Arc::clone(&shared))),
             tokio::spawn(sweep(Arc::clone(&shared))),
+            tokio::spawn(status::run(Arc::clone(&shared), config.data_dir.clone(), addresses)),
             tokio::spawn(writes::run_timer(Arc::clone(&shared))),
             tokio::spawn(probing::run(Arc::clone(&shared))),
             tokio::spawn(replication::compare_with_others(Arc::clone(&shared))),
@@ -328,8 +361,6 @@ impl Node {
         ];
         peer::greet(&shared);
         tracing::info!(swarm = %record.swarm.to_hex(), "the node answers");
-        let metrics = metrics_server.as_ref().map(Server::local_addr);
-        let addresses = Addresses { https, quic, seed_http, metrics };
         Ok(Self { shared, addresses, servers, metrics_server, tasks, _lock: lock })
     }
 
@@ -429,20 +460,6 @@ fn proxy_settings(config: &NodeConfig) -> Result<proxy::Settings, NodeError> {
     })
 }
 
-async fn follow_directory(shared: Arc<Shared>) {
-    let changed = |view: &NetworkView| {
-        // Whoever has left the list is no peer any more.
-        shared.peers.retain(|key| view.directory().node(key).is_some());
-        if let Some(endpoint) = shared.endpoint() {
-            endpoint.recheck_nodes();
-        }
-        writes::swarm_changed(&shared);
-        shared.news.moved(|account| view.is_ours(account), |account| monitor::ended(&shared, account));
-        peer::greet(&shared);
-    };
-    shared.registry.follow(|| shared.now(), changed).await;
-}
-
 async fn sweep(shared: Arc<Shared>) {
     let (started, mut clock) = (tokio::time::Instant::now(), ClockWatch::default());
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
@@ -501,7 +518,7 @@ fn warn_of_readers(path: &Path) {
     let _ = path;
 }
 
-fn read_key(path: &Path) -> Result<Ed25519Secret, NodeError> {
+pub(crate) fn read_key(path: &Path) -> Result<Ed25519Secret, NodeError> {
     warn_of_readers(path);
     let text = zeroize::Zeroizing::new(read(path)?);
     let text = std::str::from_utf8(&text).unwrap_or_default().trim();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use conclave_proto::SnodeRecord;
 use conclave_proto::btstream::Frame;
+use conclave_proto::network::DIRECTORY_COMMAND;
 use conclave_proto::peer as wire;
 use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
@@ -25,7 +26,7 @@ use crate::onion::HopAnswer;
 use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{monitor, onion, replication, rpc, swarm, waiting};
+use crate::{follow, monitor, onion, replication, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
@@ -87,6 +88,9 @@ async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::An
     });
     let (began, asked) = (Instant::now(), body.len());
     let (method, answer) = match peer.alpn {
+        Alpn::Node if endpoint == DIRECTORY_COMMAND => {
+            (DIRECTORY_COMMAND, follow::answer_poll(shared, peer.key, &body))
+        }
         Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
         Alpn::Client if endpoint == MONITOR => (MONITOR, Ok(monitor::answer(shared, &body, &notifier))),
         Alpn::Client => answer_client(shared, &endpoint, &body, &work).await,
@@ -346,6 +350,7 @@ pub(crate) async fn relay(
     }
 }
 
+/// Asks a node of the list something, over the connection to it.
 pub(crate) async fn ask(
     shared: &Shared,
     node: &SnodeRecord,

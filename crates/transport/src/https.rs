@@ -10,6 +10,7 @@ mod certificate;
 mod client;
 mod error;
 mod trust;
+mod url;
 
 use std::future::Future;
 use std::io;
@@ -21,6 +22,7 @@ pub use certificate::{Certificate, CertificateError};
 pub use client::{Address, Client, MAX_RESPONSE_BODY, Post, Response, Target};
 pub use error::Error;
 pub use trust::Trust;
+pub use url::split_url;
 
 use crate::http::{self, Incoming, Options, Reply, Server};
 

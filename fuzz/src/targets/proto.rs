@@ -6,7 +6,10 @@ use conclave_proto::content::{
     CallMessage, Content, DataMessage, Decoded, Envelope, GroupUpdateMessage, LokiProfile, WebSocketMessage,
 };
 use conclave_proto::monitor::{MonitorRequest, Notification};
-use conclave_proto::network::{Directory, NetworkFile, SignedDirectory};
+use conclave_proto::network::{
+    Directory, DirectoryPoll, DirectoryPollAnswer, MembershipRequest, NetworkFile, SignedDirectory,
+    SignedMembershipRequest,
+};
 use conclave_proto::peer::{self, OnionRelay};
 use conclave_proto::seed::{SeedAnswer, SeedRequest};
 use conclave_proto::v4::{V4Reply, V4Request};
@@ -297,6 +300,46 @@ pub fn seed_request(bytes: &[u8]) {
             (&request.id, request.active_only, request.limit)
         );
         let _ = request.answer(&[], 7, None);
+    }
+}
+
+/// What nodes say to each other about directories.
+pub fn directory_poll(bytes: &[u8]) {
+    if let Ok(poll) = DirectoryPoll::decode(bytes) {
+        assert_eq!(DirectoryPoll::decode(&poll.encode()), Ok(poll));
+    }
+    if let Ok(answer) = DirectoryPollAnswer::decode(bytes) {
+        assert_eq!(DirectoryPollAnswer::decode(&answer.encode()), Ok(answer));
+    }
+}
+
+/// A request of a node as it is in the input, and one whose payload the node did sign.
+pub fn membership(bytes: &[u8]) {
+    let check = |signed: &SignedMembershipRequest| {
+        let request = signed.verify().ok()?;
+        assert_eq!(request.is_for("fuzz", request.issued_at).is_ok(), request.network_id == "fuzz");
+        let _ = request.is_for("fuzz", Timestamp(1_700_000_000_000));
+        Some(request)
+    };
+    if let Ok(signed) = SignedMembershipRequest::from_json(bytes) {
+        assert_eq!(SignedMembershipRequest::from_json(signed.to_json().as_bytes()).as_ref(), Ok(&signed));
+        check(&signed);
+    }
+    let Ok(payload) = std::str::from_utf8(bytes) else { return };
+    let text = [b"conclave membership v1\n".as_slice(), payload.as_bytes()].concat();
+    let signature = conclave_proto::base64::encode(registry().sign(&text).as_bytes());
+    let read = |payload: &str| {
+        let json = serde_json::json!({ "payload": payload, "signature": signature }).to_string();
+        SignedMembershipRequest::from_json(json.as_bytes()).ok()
+    };
+    let Some(request) = read(payload).as_ref().and_then(check) else { return };
+    assert_eq!(request.node, registry().public(), "who signed is who asks");
+    let again =
+        MembershipRequest::sign(&request.network_id, request.wanted, request.issued_at, &registry()).unwrap();
+    assert_eq!(again.verify().as_ref(), Ok(&request), "what can be read can be written");
+    let forged = String::from_utf8_lossy(&flipped(bytes, choice(bytes))).into_owned();
+    if forged != payload {
+        assert!(read(&forged).as_ref().and_then(check).is_none(), "a changed request is not followed");
     }
 }
 

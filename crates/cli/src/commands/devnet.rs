@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context, args: &args::Devnet) -> Result<(), Fa
             "{} service nodes answer.\n  network file  {}\n\
              Make an account:  conclave account create --name NAME --network {}\n\
              Ctrl-C stops all nodes.",
-            args.nodes,
+            devnet.plan().nodes().len(),
             devnet.network_path().display(),
             devnet.network_path().display(),
         )
@@ -66,13 +66,16 @@ pub(super) async fn watch(context: &Context, devnet: &mut Devnet) -> Result<(), 
 /// The line scripts wait for.
 pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value]) -> Value {
     let nodes = devnet.plan().nodes().to_vec();
+    // Also of nodes that others run.
+    let listed = devnet.plan().directory().nodes();
     let mut swarms = serde_json::Map::new();
-    for node in &nodes {
-        let members = swarms.entry(node.record.swarm.to_hex()).or_insert_with(|| json!([]));
+    for node in listed {
+        let members = swarms.entry(node.swarm.to_hex()).or_insert_with(|| json!([]));
         if let Value::Array(members) = members {
-            members.push(json!(node.record.ed25519.to_hex()));
+            members.push(json!(node.ed25519.to_hex()));
         }
     }
+    let listed = listed.len();
     let processes: Vec<Value> = devnet
         .processes()
         .iter()
@@ -86,6 +89,7 @@ pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value]) -> Value {
         "event": "ready",
         "network": devnet.network_path(),
         "nodes": nodes.len(),
+        "listed": listed,
         "profiles": profiles,
         "app": null,
         "swarms": swarms,

@@ -5,6 +5,7 @@ mod devnet;
 mod look;
 mod messages;
 mod node;
+mod registry;
 mod up;
 
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::History(args) => context.or_stopped(look::history(&context, &args)).await,
         Command::Status => context.or_stopped(look::status(&context)).await,
         Command::Node(args) => node::run(&context, args).await,
+        Command::Registry(args) => registry::run(&context, args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "conclave", &mut script);

@@ -116,10 +116,7 @@ impl NetworkFile {
             Some(_) => return Err(wrong("network_id", "must be text")),
             None => return Err(InvalidNetworkFile::Missing("network_id")),
         };
-        let id_fits = (1..=MAX_ID).contains(&network_id.len())
-            && network_id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-            && !network_id.starts_with('.');
-        if !id_fits {
+        if !is_network_id(&network_id) {
             return Err(wrong(
                 "network_id",
                 "must be 1 to 64 letters, digits, `-`, `_` or `.`, not starting with `.`",
@@ -253,6 +250,13 @@ impl Seed {
             }
         }
     }
+}
+
+/// Whether text can name a network: it becomes part of file names.
+pub(super) fn is_network_id(text: &str) -> bool {
+    (1..=MAX_ID).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && !text.starts_with('.')
 }
 
 fn key(field: &str, value: &Value) -> Result<Ed25519Public, InvalidNetworkFile> {
