@@ -17,6 +17,9 @@ const EVERY: Duration = Duration::from_secs(30);
 /// After a change (a start, a new member) all are compared with, at this distance.
 const SOON: Duration = Duration::from_secs(1);
 
+/// What was stored less long ago is not fetched yet.
+const RIPE_AFTER: Duration = Duration::from_secs(3);
+
 /// Compares with the members, all of them soon after something changed. Never ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut views = shared.registry.views();
@@ -78,7 +81,10 @@ pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Resul
                 pull = back;
                 next?
             }
-            Step::TakeIn(copies) => {
+            Step::TakeIn(mut copies) => {
+                // A write of this moment is on its way here from its entry node.
+                let ripe = shared.now().minus(RIPE_AFTER);
+                copies.messages.retain(|copy| copy.stored_at <= ripe);
                 new += take_in(shared, copies).await.map_err(|e| e.to_string())?;
                 tokio::time::sleep(REST).await;
                 pull.taken_in()
