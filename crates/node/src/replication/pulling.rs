@@ -6,6 +6,7 @@ use std::time::Duration;
 use conclave_proto::sync::{AccountKeys, Digests};
 use conclave_proto::{SnodeRecord, Timestamp};
 use rand_core::{OsRng, RngCore as _};
+use tokio::time::Instant;
 
 use super::{REST, ask, cutoff, take_in};
 use crate::node::Shared;
@@ -14,26 +15,31 @@ use crate::swarm::reconcile::{Local, Pull, Step};
 
 /// How often one other member is compared with; each in its turn.
 const EVERY: Duration = Duration::from_secs(30);
-/// After a change (a start, a new member) all are compared with, at this distance.
+/// While things have just changed they are compared with at this distance.
 const SOON: Duration = Duration::from_secs(1);
+/// How long after a start or a new directory.
+const AFTER_A_CHANGE: Duration = Duration::from_secs(20);
 
 /// What was stored less long ago is not fetched yet.
 const RIPE_AFTER: Duration = Duration::from_secs(3);
 
-/// Compares with the members, all of them soon after something changed. Never ends.
+/// Compares with the members in turn, in quick succession for a while after something changed. Never ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut views = shared.registry.views();
-    let mut soon = usize::MAX;
+    let mut quick_until = Instant::now() + AFTER_A_CHANGE;
     let mut turn = 0usize;
     let mut failures = 0u32;
     loop {
         let members: Vec<SnodeRecord> = shared.view().others().copied().collect();
         if let Some(member) = members.get(turn % members.len().max(1)) {
             match compare(&shared, member).await {
-                Ok(new) => {
+                Ok(found) => {
                     failures = 0;
-                    if new > 0 {
-                        tracing::info!(new, "messages that were missing came from another member");
+                    if found.new > 0 {
+                        tracing::info!(found.new, "messages that were missing came from another member");
+                    }
+                    if found.unripe {
+                        quick_until = quick_until.max(Instant::now() + 2 * RIPE_AFTER);
                     }
                 }
                 Err(error) => {
@@ -43,9 +49,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
         }
         turn = turn.wrapping_add(1);
-        soon = soon.min(members.len()).saturating_sub(1);
         let pause = match failures {
-            0 if soon == 0 => EVERY,
+            0 if Instant::now() >= quick_until => EVERY,
             failures => SOON.saturating_mul(1 << failures.min(5)).min(EVERY),
         };
         // Not all members at the same moment.
@@ -56,17 +61,28 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 if changed.is_err() {
                     return;
                 }
-                soon = usize::MAX;
+                quick_until = Instant::now() + AFTER_A_CHANGE;
             }
-            () = shared.member_is_back.notified() => soon = soon.max(1),
+            () = shared.member_is_back.notified() => {
+                quick_until = quick_until.max(Instant::now() + 2 * RIPE_AFTER);
+            }
         }
     }
 }
 
-/// One comparison. Gives how many messages came that were not here.
-pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Result<usize, String> {
+/// What came of a comparison.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// Messages that were not here.
+    new: usize,
+    /// Something was left for later.
+    unripe: bool,
+}
+
+/// One comparison.
+pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Result<Found, String> {
     let (mut pull, mut step) = Pull::begin(cutoff(shared.now()));
-    let mut new = 0;
+    let mut found = Found::default();
     loop {
         step = match step {
             Step::Ask { endpoint, body } => {
@@ -84,12 +100,13 @@ pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Resul
             Step::TakeIn(mut copies) => {
                 // A write of this moment is on its way here from its entry node.
                 let ripe = shared.now().minus(RIPE_AFTER);
+                found.unripe |= copies.messages.iter().any(|copy| copy.stored_at > ripe);
                 copies.messages.retain(|copy| copy.stored_at <= ripe);
-                new += take_in(shared, copies).await.map_err(|e| e.to_string())?;
+                found.new += take_in(shared, copies).await.map_err(|e| e.to_string())?;
                 tokio::time::sleep(REST).await;
                 pull.taken_in()
             }
-            Step::Done => return Ok(new),
+            Step::Done => return Ok(found),
         };
     }
 }
