@@ -13,7 +13,14 @@ pub const CASES: &[Case] = &[
     case!(
         tokens,
         ALL,
-        ["2.3-prefix", "2.3-any-prefix", "2.3-rights", "2.3-token-signature", "2.3-member-key",]
+        [
+            "2.3-prefix",
+            "2.3-any-prefix",
+            "2.3-rights",
+            "2.3-token-signature",
+            "2.3-member-key",
+            "2.3-user-tokens"
+        ]
     ),
     case!(revoked, ALL, ["2.3-revoked", "2.3-whole-token", "2.3-unrevocable"]),
     case!(
@@ -97,6 +104,10 @@ async fn tokens(t: T) {
     // And a member's without the token, too.
     let bare = without(without(reading(&member), "subaccount"), "subaccount_sig");
     t.refused("2.3-member-key", "retrieve", &bare, 401, BAD).await;
+    let user = t.user();
+    t.ok("retrieve", &t.retrieving(&user.member(1, 5, 1), 0)).await;
+    t.refused("2.3-prefix", "retrieve", &t.retrieving(&user.member(1, 3, 1), 0), 401, BAD).await;
+    t.shows("2.3-user-tokens");
 }
 
 async fn revoked(t: T) {

@@ -12,7 +12,7 @@ pub struct Me {
     pub key: Ed25519Secret,
     pub id: AccountId,
     /// What tells nodes its Ed25519 key, where the id does not.
-    shows_key: bool,
+    shown: Option<String>,
     token: Option<Token>,
 }
 
@@ -39,14 +39,15 @@ impl Me {
     pub fn user(number: u32) -> Self {
         let key = seed(number, 5);
         let id = *Account::from_secret(key.clone()).id();
-        Self { key, id, shows_key: true, token: None }
+        let shown = Some(key.public().to_hex());
+        Self { key, id, shown, token: None }
     }
 
     /// An account of another type, whose key is its id.
     pub fn of_type(prefix: u8, number: u32) -> Self {
         let key = seed(number, 3);
         let bytes = [&[prefix][..], key.public().as_bytes()].concat();
-        Self { key, id: AccountId::from_slice(&bytes).unwrap(), shows_key: false, token: None }
+        Self { key, id: AccountId::from_slice(&bytes).unwrap(), shown: None, token: None }
     }
 
     /// A member of this group whose token begins with these two bytes.
@@ -56,7 +57,7 @@ impl Me {
         bytes[..2].copy_from_slice(&[prefix, rights]);
         bytes[4..].copy_from_slice(key.public().as_bytes());
         let token = Token { bytes, signature: self.signature(bytes) };
-        Self { key, id: self.id, shows_key: self.shows_key, token: Some(token) }
+        Self { key, id: self.id, shown: self.shown.clone(), token: Some(token) }
     }
 
     /// The account of another type with the same key.
@@ -80,8 +81,8 @@ impl Me {
     /// `params` with the account and what proves that it says `text`.
     pub fn signed(&self, text: impl AsRef<[u8]>, params: Value) -> Value {
         let mut all = json!({"pubkey": self.hex(), "signature": self.signature(text)});
-        if self.shows_key {
-            all["pubkey_ed25519"] = self.key.public().to_hex().into();
+        if let Some(key) = &self.shown {
+            all["pubkey_ed25519"] = key.as_str().into();
         }
         if let Some(token) = &self.token {
             all["subaccount"] = b64(&token.bytes).into();

@@ -1,8 +1,9 @@
 //! Requests that hold requests.
 
+use conclave_proto::bt;
 use serde_json::{Value, json};
 
-use crate::wires::ALL;
+use crate::wires::{ALL, Way};
 use crate::world::{Case, T, case};
 
 pub const CASES: &[Case] = &[
@@ -21,6 +22,7 @@ pub const CASES: &[Case] = &[
             "2.19-all-or-nothing",
         ]
     ),
+    case!(in_bt, &[Way::Quic], ["2.19-bt"]),
     case!(conditions, ALL, ["2.20-hf", "2.20-version", "2.20-height", "2.20-and", "2.20-one-needed"]),
     case!(branches, ALL, ["2.20-result", "2.20-no-branch", "2.20-nested"]),
 ];
@@ -114,6 +116,24 @@ async fn forms(t: T) {
         t.invalid("2.19-all-or-nothing", method, &json!({"requests": broken}), text).await;
         assert!(t.texts(&me, 0).await.is_empty());
     }
+}
+
+async fn in_bt(t: T) {
+    let me = t.user();
+    let asked = format!("d8:requestsld6:method9:get_swarm6:paramsd6:pubkey33:{}e", "#".repeat(33));
+    let mut bytes = asked.into_bytes();
+    let at = bytes.len() - 34;
+    bytes[at..at + 33].copy_from_slice(me.id.as_bytes());
+    bytes.extend(b"ed6:method8:retrieve6:paramsd6:pubkey33:");
+    bytes.extend(me.id.as_bytes());
+    bytes.extend(b"eeee");
+    let answer = t.bt("batch", &bt::Value::decode(&bytes).unwrap()).await;
+    let results = answer.field("results").unwrap().as_list().unwrap();
+    let code = |result: &bt::Value| result.field("code").unwrap().as_u64();
+    assert_eq!((code(&results[0]), code(&results[1])), (Some(200), Some(401)));
+    assert_eq!(results[0].field("body").unwrap().field("snodes").unwrap().as_list().unwrap().len(), 2);
+    assert_eq!(results[1].field("body").unwrap().as_text(), Some("retrieve: request signature required"));
+    t.shows("2.19-bt");
 }
 
 async fn conditions(t: T) {

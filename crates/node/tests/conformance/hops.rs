@@ -1,16 +1,21 @@
 //! Onion requests that do not arrive: what the client is told in the clear. And how far they may go.
 
+use std::sync::{Arc, Mutex};
+
+use conclave_transport::quic::{Endpoint, Options};
 use serde_json::json;
 
+use crate::common::node_secret;
 use crate::onions::{combined, layer, post};
 use crate::wires::Way;
-use crate::world::{Case, PLAYED, T, case};
+use crate::world::{Case, PLAYED, STRANGE, T, case};
 
 const ONLY: &[Way] = &[Way::Onion];
 
 pub const CASES: &[Case] = &[
     case!(at_the_guard, ONLY, ["6.7-guard-parse", "6.2-bad", "6.8-guard-body"]),
     case!(in_between, ONLY, ["6.7-ciphertext", "6.7-not-found", "6.7-not-a-key", "6.7-unreachable",]),
+    case!(from_the_next, ONLY, ["6.7-nonsense", "6.7-statuses", "6.7-unchanged"]),
     case!(far, ONLY, ["6.8-hops"]),
     case!(large, ONLY, ["6.8-largest-message"]),
 ];
@@ -81,6 +86,57 @@ async fn in_between(t: T) {
     let text = format!("Next node is currently unreachable: {}", silent.ed25519.to_hex());
     assert_eq!(told(&t, body).await, (502, text));
     t.shows("6.7-unreachable");
+}
+
+async fn from_the_next(t: T) {
+    // A node that says what it is told to say.
+    let says = Arc::new(Mutex::new(Vec::new()));
+    let saying = Arc::clone(&says);
+    let options = Options {
+        is_node: Arc::new(|_| true),
+        ..Options::new(Arc::new(move |_| {
+            let said: Vec<u8> = saying.lock().unwrap().clone();
+            Box::pin(async move { Ok(said.into()) })
+        }))
+    };
+    let (guard, strange) = (t.node(1), t.node(STRANGE));
+    let address = (strange.ip, strange.quic_port).into();
+    let _endpoint = Endpoint::listen(address, &node_secret(STRANGE), options).unwrap();
+    let inner = layer("gcm", &strange, INFO, &json!({"headers": ""}));
+    let body = inner.for_hop("gcm", &guard, &strange).body();
+    for nonsense in [&b"le"[..], b"", b"de", b"l3:200e", b"li200ee"] {
+        *says.lock().unwrap() = nonsense.to_vec();
+        assert_eq!(
+            told(&t, body.clone()).await,
+            (500, "Invalid response from snode".to_owned()),
+            "{nonsense:?}"
+        );
+    }
+    t.shows("6.7-nonsense");
+    for (code, relayed) in [
+        (200, 200),
+        (401, 401),
+        (403, 403),
+        (404, 404),
+        (406, 406),
+        (421, 421),
+        (429, 429),
+        (502, 502),
+        (503, 503),
+        (504, 504),
+        (201, 500),
+        (302, 500),
+        (418, 500),
+        (425, 500),
+        (599, 500),
+    ] {
+        *says.lock().unwrap() = format!("li{code}e12:what I said.e").into_bytes();
+        assert_eq!(told(&t, body.clone()).await, (relayed, "what I said.".to_owned()), "{code}");
+    }
+    t.shows("6.7-statuses");
+    *says.lock().unwrap() = [&b"li200e256:"[..], &(0..=255).collect::<Vec<u8>>(), b"e"].concat();
+    assert_eq!(post(&t, body).await, (200, (0..=255).collect()));
+    t.shows("6.7-unchanged");
 }
 
 async fn far(t: T) {

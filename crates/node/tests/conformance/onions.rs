@@ -164,7 +164,7 @@ async fn replies(t: T) {
     let plain = layer("xchacha20", &guard, INFO, &json!({"headers": ""}));
     let (status, reply) = post(&t, plain.body()).await;
     let text = String::from_utf8(reply).unwrap();
-    assert!(text.len() % 4 == 0 && base64::encode(base64::decode(&text).unwrap()) == text, "{text}");
+    assert!(text.len().is_multiple_of(4) && base64::encode(base64::decode(&text).unwrap()) == text, "{text}");
     t.shows("6.6-base64");
     let opened = plain.open(&base64::decode(&text).unwrap());
     let body: Value = serde_json::from_str(opened["body"].as_str().unwrap()).unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::askers::{with, without};
 use crate::common::b64;
-use crate::wires::{ALL, Way};
+use crate::wires::{ALL, Way, ask};
 use crate::world::{Case, T, case};
 
 pub const CASES: &[Case] = &[
@@ -404,6 +404,14 @@ async fn raw_bytes(t: T) {
         ("signature", signed.as_bytes().as_slice().into()),
     ]);
     let int = |number: i64| bt::Value::from(bt::Int::from(number));
+    let signed = me.key.sign(format!("delete{}", me.hash(0, "x")).as_bytes());
+    let mut found_nothing = deleting.clone();
+    found_nothing.insert("pubkey_ed25519".into(), me.key.public().as_bytes().as_slice().into());
+    found_nothing.insert("signature".into(), signed.as_bytes().as_slice().into());
+    t.bt("delete", &changed(&found_nothing, "required", int(0))).await;
+    let (status, answer) =
+        ask(&t.world.quic, "delete", &changed(&found_nothing, "required", int(1)).encode()).await;
+    assert_eq!((status, answer.starts_with(b"li404ed")), (404, true));
     let most = bt::Value::from(bt::Int::from(u64::MAX));
     let of = |field: &str, expected: &str| format!("Invalid value given for '{field}': expected {expected}");
     for (id, method, params, text) in [
@@ -454,11 +462,11 @@ async fn dictionaries(t: T) {
     let me = t.user();
     let account = format!("6:pubkey66:{}", me.hex());
     let unknown = format!("d3:abcd1:xli1e1:yee{account}3:zzzi-5ee");
-    let (status, _) = crate::wires::ask(&t.world.quic, "get_swarm", unknown.as_bytes()).await;
+    let (status, _) = ask(&t.world.quic, "get_swarm", unknown.as_bytes()).await;
     assert_eq!(status, 200);
     t.shows("1.6-unknown");
     let misplaced = format!("d3:zzzi1e{account}e");
-    let (status, text) = crate::wires::ask(&t.world.quic, "get_swarm", misplaced.as_bytes()).await;
+    let (status, text) = ask(&t.world.quic, "get_swarm", misplaced.as_bytes()).await;
     let text = String::from_utf8(text).unwrap();
     let missing = "invalid request: Required field 'pubKey' or 'pubkey' missing".to_owned();
     assert_eq!((status, text), (400, missing));

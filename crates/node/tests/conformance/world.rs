@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use conclave_crypto::Ed25519Public;
-use conclave_node::{Clock as _, Hooks};
+use conclave_node::{Clock as _, Hooks, Misbehave, NodeConfig};
 use conclave_proto::{SnodeRecord, bt};
 use conclave_transport::https::{Client, Target};
 use conclave_transport::quic::{Alpn, Connection, Endpoint};
@@ -44,8 +44,9 @@ macro_rules! case {
 }
 pub(crate) use case;
 
-/// The node that is in the directory, in no swarm, and does not run: cases hold its key.
+/// Nodes that are in the directory, in no swarm, and do not run: cases hold their keys, and play the one and the other.
 pub const PLAYED: usize = 4;
+pub const STRANGE: usize = 5;
 
 /// Nodes 0 and 1 are one swarm, 2 and 3 another. Node 0 is asked; 1, 2 and 3 are hops on the way to it. Every clock stands
 /// still at [`T::now`], so that limits of time are met to the millisecond.
@@ -57,31 +58,83 @@ pub struct World {
     _endpoint: Endpoint,
     clock: Arc<StandingClock>,
     numbers: AtomicU32,
+    in_turns: bool,
 }
 
 impl World {
     pub async fn usual() -> Self {
-        Self::start(&[0, 0, 1 << 63, 1 << 63, u64::MAX], &[0, 1, 2, 3]).await
+        Self::start(&[0, 0, 1 << 63, 1 << 63, u64::MAX, u64::MAX], &[0, 1, 2, 3], |_, _| ()).await
     }
 
     /// Node 0 runs, and so do the hops, but node 4, of node 0's swarm, does not.
     pub async fn with_an_absent_member() -> Self {
-        Self::start(&[0, 1 << 63, 1 << 63, 1 << 63, 0], &[0, 1, 2, 3]).await
+        Self::start(&[0, 1 << 63, 1 << 63, 1 << 63, 0], &[0, 1, 2, 3], |_, _| ()).await
     }
 
-    async fn start(swarms: &[u64], running: &[usize]) -> Self {
+    /// Of node 0's swarm are also node 4, which signs with a key that is not its own, node 5, which answers rubbish, and
+    /// node 6, whose clock is two minutes ahead.
+    pub async fn with_odd_members() -> Self {
+        let swarms = [0, 1 << 63, 1 << 63, 1 << 63, 0, 0, 0];
+        Self::start(&swarms, &[0, 1, 2, 3, 4, 5, 6], |index, hooks| match index {
+            4 => hooks.misbehave = Misbehave::WrongKey,
+            5 => hooks.misbehave = Misbehave::Rubbish,
+            6 => hooks.clock = Arc::new(StandingClock((hooks.clock.now().0 + 120_000).into())),
+            _ => {}
+        })
+        .await
+    }
+
+    /// No node is in a swarm.
+    pub async fn without_swarms() -> Self {
+        Self::start(&[u64::MAX; 4], &[0, 1, 2, 3], |_, _| ()).await
+    }
+
+    /// Node 0 is alone in its swarm, and its store takes nothing more.
+    pub async fn with_a_full_store() -> Self {
+        let swarms = [0, 1 << 63, 1 << 63, 1 << 63];
+        Self::configured(
+            &swarms,
+            &[0, 1, 2, 3],
+            |_, _| (),
+            |index, config| {
+                if index == 0 {
+                    config.max_store_bytes = 1;
+                }
+            },
+        )
+        .await
+    }
+
+    /// [`Self::usual`], where cases may move the clock: the transports take turns.
+    pub async fn in_turns() -> Self {
+        Self { in_turns: true, ..Self::usual().await }
+    }
+
+    async fn start(swarms: &[u64], running: &[usize], hooks: impl Fn(usize, &mut Hooks)) -> Self {
+        Self::configured(swarms, running, hooks, |_, _| ()).await
+    }
+
+    async fn configured(
+        swarms: &[u64],
+        running: &[usize],
+        change_hooks: impl Fn(usize, &mut Hooks),
+        change_config: impl Fn(usize, &mut NodeConfig),
+    ) -> Self {
         let clock = Arc::new(StandingClock(now().0.into()));
         let mut swarm = Swarm::listed(swarms);
         for index in running {
-            let clock: Arc<StandingClock> = Arc::clone(&clock);
-            swarm.run(*index, Hooks { clock, ..Hooks::default() }).await;
+            let mut hooks = Hooks { clock: Arc::<StandingClock>::clone(&clock), ..Hooks::default() };
+            change_hooks(*index, &mut hooks);
+            let mut config = swarm.config(*index);
+            change_config(*index, &mut config);
+            swarm.nodes.push(crate::common::start(&config, hooks).await);
         }
         let endpoint = Endpoint::client().unwrap();
         let asked = swarm.listed[0];
         let quic = endpoint.dial((asked.ip, asked.quic_port).into(), asked.ed25519, Alpn::Client).await;
         let quic = quic.unwrap();
         let numbers = AtomicU32::new(0);
-        Self { swarm, client: Client::new(), quic, _endpoint: endpoint, clock, numbers }
+        Self { swarm, client: Client::new(), quic, _endpoint: endpoint, clock, numbers, in_turns: false }
     }
 
     pub fn target(&self, node: usize) -> Target {
@@ -120,6 +173,12 @@ impl T {
     /// What every clock says, in milliseconds.
     pub fn now(&self) -> u64 {
         self.world.clock.now().0
+    }
+
+    /// Moves every clock forward. Only where the transports take turns: what others have signed is late then.
+    pub fn later(&self, milliseconds: u64) {
+        assert!(self.world.in_turns);
+        self.world.clock.0.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
     fn fresh(&self, make: impl Fn(u32) -> Me) -> Me {
@@ -261,10 +320,11 @@ pub async fn played(world: &World) -> (Endpoint, Connection) {
 pub async fn run(world: impl Future<Output = World>, cases: &'static [Case]) {
     let sentences = Arc::new(Sentences::read());
     let world = Arc::new(world.await);
-    let mut running = Vec::new();
+    let in_turns = world.in_turns;
+    let (mut running, mut failures) = (Vec::new(), Vec::new());
     for way in ALL {
         let (world, sentences) = (Arc::clone(&world), Arc::clone(&sentences));
-        running.push(tokio::spawn(async move {
+        let cases = tokio::spawn(async move {
             let mut failures = Vec::new();
             for case in cases.iter().filter(|case| case.on.contains(way)) {
                 let shown = Arc::new(Mutex::new(BTreeSet::new()));
@@ -286,9 +346,13 @@ pub async fn run(world: impl Future<Output = World>, cases: &'static [Case]) {
                 }
             }
             failures
-        }));
+        });
+        if in_turns {
+            failures.extend(cases.await.unwrap());
+        } else {
+            running.push(cases);
+        }
     }
-    let mut failures = Vec::new();
     for way in running {
         failures.extend(way.await.unwrap());
     }
