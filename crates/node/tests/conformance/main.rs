@@ -40,6 +40,7 @@ mod revoking;
 mod signing;
 mod stores;
 mod swarms;
+mod testers;
 mod typing;
 
 /// A test for each topic, and the list of them all for the table.
@@ -84,5 +85,6 @@ topics! {
     signing in crate::world::World::usual();
     stores in crate::world::World::usual();
     swarms in crate::world::World::usual();
+    testers in crate::world::World::usual();
     typing in crate::world::World::usual();
 }

@@ -40,6 +40,7 @@ pub const CASES: &[Case] = &[
             "4.5-old-version",
             "4.5-unknown-version",
             "4.5-raises",
+            "4.5-outbox",
             "4.5-hash",
             "4.5-garbage",
             "4.4-not-ours",
@@ -238,6 +239,12 @@ async fn pushing(t: T) {
         assert_eq!(t.expiries(&me, &[&hash]).await, json!({&hash: expected}));
     }
     t.shows("4.5-raises");
+    for (text, ago, stays) in [("b", 2, "b"), ("c", 1, "c"), ("a", 3, "c")] {
+        let message = PushedMessage { timestamp: Timestamp(now - ago), ..pushed(&me, now, -1, text) };
+        assert_eq!(push(&node, &encode_push(&[message])).await, ok);
+        assert_eq!(t.texts(&me, -1).await, [stays]);
+    }
+    t.shows("4.5-outbox");
     let lie = PushedMessage { hash: me.hash(0, "something else").into_bytes(), ..pushed(&me, now, 0, "lie") };
     assert_eq!(push(&node, &encode_push(&[lie])).await, ok);
     let (named, own) = (me.hash(0, "something else"), me.hash(0, "lie"));
