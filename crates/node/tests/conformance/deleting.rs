@@ -10,7 +10,15 @@ pub const CASES: &[Case] = &[
     case!(
         by_hash,
         ALL,
-        ["2.9-deleted", "2.9-signature", "2.9-no-time", "2.9-none-named", "2.9-others", "2.9-gone",]
+        [
+            "2.9-deleted",
+            "2.9-signature",
+            "2.9-no-time",
+            "2.9-lower-case",
+            "2.9-none-named",
+            "2.9-others",
+            "2.9-gone",
+        ]
     ),
     case!(required, ALL, ["2.9-required", "2.9-required-found"]),
     case!(scopes, ALL, ["2.10-default", "2.10-one", "2.10-all", "2.10-signature"]),
@@ -63,6 +71,9 @@ async fn by_hash(t: T) {
     assert_eq!(said(&t, &answer, "deleted"), json!([]));
     t.all_sign(&answer, |_| me.hex() + &asked.concat());
     t.shows("2.9-no-time");
+    let shouting = with(deleting(&me, &asked), json!({"pubkey": me.hex().to_uppercase()}));
+    t.all_sign(&t.ok("delete", &shouting).await, |_| me.hex() + &asked.concat());
+    t.shows("2.9-lower-case");
     let text = "messages does not contain any message hashes";
     t.invalid("2.9-none-named", "delete", &deleting(&me, &[]), text).await;
 }

@@ -11,7 +11,14 @@ pub const CASES: &[Case] = &[
     case!(
         bodies,
         &[Way::Https, Way::Onion],
-        ["2.1-invalid-json", "2.1-no-method", "2.1-no-params", "2.1-unknown-method", "2.1-extra-keys",]
+        [
+            "2.1-invalid-json",
+            "2.1-no-method",
+            "2.1-no-params",
+            "2.1-unknown-method",
+            "2.1-long-names",
+            "2.1-extra-keys",
+        ]
     ),
     case!(stamps, ALL, ["1.5-stamp", "1.5-no-stamp-batch", "1.5-no-stamp-expiries", "1.5-no-stamp-ifelse"]),
     case!(info, ALL, ["2.16-version", "2.16-time", "2.16-extensions"]),
@@ -35,6 +42,11 @@ async fn bodies(t: T) {
         assert_eq!((status, String::from_utf8(answer).unwrap()), (400, text.to_owned()), "{body}");
         t.shows(id);
     }
+    let long = json!({"method": "é".repeat(200), "params": {}}).to_string();
+    let (status, answer) = t.wire.post(long.into()).await;
+    let text = format!("no method {}", "é".repeat(80));
+    assert_eq!((status, String::from_utf8(answer).unwrap()), (400, text));
+    t.shows("2.1-long-names");
     let extra = r#"{"jsonrpc":"2.0","id":[1],"method":"info","params":{},"more":null}"#;
     assert_eq!(t.wire.post(extra.into()).await.0, 200);
     t.shows("2.1-extra-keys");

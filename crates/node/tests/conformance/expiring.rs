@@ -143,7 +143,7 @@ async fn thirty_days(t: T) {
     let most = t.now() + 30 * DAY;
     // The write's own time may be a little later than the clock, after what others have deleted.
     for (asked, applied) in
-        [(most, most..=most), (most + 3 * DAY, most..=most + 60_000), (most * 2, most..=most + 60_000)]
+        [(most, most..=most), (most + 3 * DAY, most..=most + 60_000), (u64::MAX, most..=most + 60_000)]
     {
         let answer = t.ok("expire", &expiring(&me, "", &[asked], &[&hash])).await;
         let said = said(&t, &answer);
@@ -185,6 +185,10 @@ async fn everything(t: T) {
     let asking = |namespace: Value, signed: &str, expiry: u64| {
         me.signed(format!("expire_all{signed}{expiry}"), json!({"namespace": namespace, "expiry": expiry}))
     };
+    for late in [until, until + 1, i64::MAX as u64, u64::MAX] {
+        let answer = t.ok("expire_all", &asking(json!("all"), "all", late)).await;
+        assert_eq!(said(&t, &answer), json!({"updated": {}}));
+    }
     let answer = t.ok("expire_all", &asking(json!(2), "2", sooner)).await;
     assert_eq!(said(&t, &answer), json!({"updated": [b]}));
     assert_eq!(t.expiries(&me, &[&a, &b, &c]).await, json!({&a: until, &b: sooner, &c: sooner - 5}));

@@ -91,6 +91,11 @@ async fn answers(t: T) {
     t.shows("8.2-success");
     assert_eq!(try_one(subscription(&group, &[-11, 11], true, now)).await, None);
     assert_eq!(try_one(subscription(&t.of_type(5), &[0], false, now)).await, Some(5), "P of another account");
+    let odd = t.of_type(5);
+    let mut by_id = subscription(&odd, &[0], false, now);
+    by_id.remove(&b"P"[..]).unwrap();
+    by_id.insert(b"p".to_vec(), odd.id.as_bytes().as_slice().into());
+    assert_eq!(try_one(by_id).await, None, "its key is its id");
     t.shows("8.2-key-ed25519");
     t.shows("8.2-signed-text");
     let changed = |key: &str, value: Option<bt::Value>| {

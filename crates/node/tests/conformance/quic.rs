@@ -24,6 +24,7 @@ pub const CASES: &[Case] = &[
             "1.3-error-text",
             "1.3-error-structured",
             "1.3-unknown-endpoint",
+            "1.3-long-endpoint",
             "1.3-empty-body",
             "1.3-bad-body",
             "1.3-ping",
@@ -106,6 +107,9 @@ async fn results(t: T) {
         assert_eq!(error(&t, name, b"{}").await, format!("Invalid endpoint '{name}'"));
     }
     t.shows("1.3-unknown-endpoint");
+    let long = "é".repeat(200);
+    assert_eq!(error(&t, &long, b"{}").await, format!("Invalid endpoint '{}'", "é".repeat(80)));
+    t.shows("1.3-long-endpoint");
     assert_eq!(read(ask(quic, "info", b"").await.1)[0], 200);
     assert_eq!(error(&t, "get_swarm", b"").await, format!("400 Bad Request\n\n{missing}"));
     t.shows("1.3-empty-body");
