@@ -14,7 +14,7 @@ use conclave_proto::network::DIRECTORY_COMMAND;
 use conclave_proto::peer as wire;
 use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
-use conclave_proto::rpc::{Answer, Forwarded, Request, RpcError};
+use conclave_proto::rpc::{Answer, Forwarded, Request, RpcError, shown};
 use conclave_transport::Deadline;
 use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
 
@@ -207,7 +207,7 @@ async fn answer_client(
                 let answer = waiting::answer(shared, request, Via::Direct, work).await;
                 (method, framed(&answer, body.starts_with(b"d")))
             }
-            Err(error) if error.body == format!("no method {method}") => {
+            Err(error) if error == RpcError::no_method(method) => {
                 (metrics::NO_METHOD, Err(invalid_endpoint(method)))
             }
             Err(error) => (metrics::NO_METHOD, Err(error_body(&error.into()))),
@@ -235,7 +235,7 @@ fn error_text(code: u16, body: &[u8]) -> Bytes {
 }
 
 fn invalid_endpoint(endpoint: &str) -> Bytes {
-    format!("Invalid endpoint '{endpoint}'").into()
+    format!("Invalid endpoint '{}'", shown(endpoint)).into()
 }
 
 fn pong(shared: &Shared) -> Bytes {

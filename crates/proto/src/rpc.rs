@@ -89,10 +89,22 @@ impl RpcError {
         Self { code: 400, body: body.into() }
     }
 
+    /// 400 `no method <name>`: how a request for a method that does not exist is refused.
+    pub fn no_method(name: &str) -> Self {
+        Self::bad_request(format!("no method {}", shown(name)))
+    }
+
     /// 400 `invalid request: <detail>`.
     pub fn invalid(detail: impl std::fmt::Display) -> Self {
         Self::bad_request(format!("invalid request: {detail}"))
     }
+}
+
+/// A stranger's text for an error message: echoed, but not at any length.
+pub fn shown(text: &str) -> String {
+    /// Characters of it: names are shorter, and an answer is to stay one line.
+    const MAX_SHOWN: usize = 80;
+    text.chars().take(MAX_SHOWN).collect()
 }
 
 /// A request whose credentials do not hold, with the answer to give (2.4).

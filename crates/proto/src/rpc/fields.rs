@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use conclave_crypto::{AccountId, IdPrefix, Signature};
 
-use super::{RpcError, Scope, SubaccountToken};
+use super::{RpcError, Scope, SubaccountToken, shown};
 use crate::{MessageHash, Namespace, Timestamp, base64, bt};
 
 /// A timestamp below is in seconds, whatever its sender meant (2.1).
@@ -290,9 +290,4 @@ pub(super) fn missing(name: &str) -> RpcError {
 
 pub(super) fn wrong(name: &str, expected: &str) -> RpcError {
     RpcError::invalid(format_args!("Invalid value given for '{name}': expected {expected}"))
-}
-
-/// A stranger's text for an error message: echoed, but not at any length.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(80).collect()
 }

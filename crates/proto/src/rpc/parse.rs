@@ -2,13 +2,13 @@
 
 use conclave_crypto::AccountId;
 
-use super::fields::{Field, Fields, missing, shown, wrong};
+use super::fields::{Field, Fields, missing, wrong};
 use super::forwarded::{AT_KEY, Forwarded};
 use super::{
     Auth, CONCLAVE_DIRECTORY, CONCLAVE_WAIT, Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll,
     ExpireMode, GetExpiries, IfElse, Lifetime, MAX_BATCH, MAX_POSITIONS, MAX_REVOKE, MAX_STORE_DATA,
     MAX_WAIT_MS, OXEND_ENDPOINTS, OxendRequest, Request, Retrieve, Revocation, RevokedSubaccounts, RpcError,
-    Store, SubaccountAuth, SubaccountToken, TimedAuth, Wait,
+    Store, SubaccountAuth, SubaccountToken, TimedAuth, Wait, shown,
 };
 use crate::{MessageHash, Timestamp, bt};
 
@@ -123,7 +123,7 @@ fn request(method: &str, fields: Fields<'_>) -> Result<Request, RpcError> {
         "batch" => Request::Batch(batch(fields)?),
         "sequence" => Request::Sequence(batch(fields)?),
         "ifelse" => Request::IfElse(Box::new(if_else(fields)?)),
-        unknown => return Err(RpcError::bad_request(format!("no method {}", shown(unknown)))),
+        unknown => return Err(RpcError::no_method(unknown)),
     })
 }
 
@@ -313,10 +313,11 @@ fn batch(fields: Fields<'_>) -> Result<Vec<Request>, RpcError> {
             return Err(refuse("subrequests may not contain meta-requests"));
         }
         request(method, params).map_err(|error| {
-            let unknown = error.body == format!("no method {}", shown(method));
-            let text =
-                format_args!("Invalid batch subrequest: invalid method \"{}\"", shown(method)).to_string();
-            if unknown { RpcError::invalid(text) } else { error }
+            if error != RpcError::no_method(method) {
+                return error;
+            }
+            let name = shown(method);
+            RpcError::invalid(format_args!("Invalid batch subrequest: invalid method \"{name}\""))
         })
     };
     items.into_iter().map(subrequest).collect()
