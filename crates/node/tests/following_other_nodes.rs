@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Swarm, account, node_secret, store_of};
+use conclave_crypto::Ed25519Public;
 use conclave_node::status::{State, Status, answers};
 use conclave_node::{Hooks, Node, NodeConfig, Observer, Received, Unlisted};
 use conclave_proto::SnodeRecord;
@@ -45,14 +46,14 @@ fn quic_seed(node: &SnodeRecord) -> Seed {
     Seed::Quic { address: (node.ip, node.quic_port).into(), ed25519: node.ed25519 }
 }
 
-/// What others said of directories, by their height.
-struct Polls(watch::Sender<Vec<u64>>);
+/// Who said which height of directory it has.
+struct Polls(watch::Sender<Vec<(Ed25519Public, u64)>>);
 
 impl Observer for Polls {
     fn received(&self, what: Received<'_>) {
-        if let Received::Quic { endpoint: DIRECTORY_COMMAND, body, .. } = what {
+        if let Received::Quic { endpoint: DIRECTORY_COMMAND, key, body, .. } = what {
             let height = DirectoryPoll::decode(body).unwrap().height;
-            self.0.send_modify(|seen| seen.push(height));
+            self.0.send_modify(|seen| seen.push((key, height)));
         }
     }
 }
@@ -118,9 +119,10 @@ async fn a_newer_directory_is_told_to_the_swarm_and_passed_on() {
     for node in &swarm.nodes {
         height(node, 5).await;
     }
+    // The keeper of the file asks nobody: what it says, it says to tell.
     let mut seen = polls.0.subscribe();
-    let told = seen.wait_for(|seen| seen.contains(&5));
-    tokio::time::timeout(LIMIT, told).await.expect("somebody says what it has").unwrap();
+    let told = seen.wait_for(|seen| seen.contains(&(swarm.listed[0].ed25519, 5)));
+    tokio::time::timeout(LIMIT, told).await.expect("it tells what it has").unwrap();
     swarm.stop().await;
 }
 
