@@ -69,6 +69,7 @@ pub const TARGETS: &[Target] = targets![
     peer_push,
     peer_relay,
     peer_replies,
+    peer_sync,
     seed_answer,
     seed_request,
     v4,

@@ -12,6 +12,7 @@ use conclave_proto::network::{
 };
 use conclave_proto::peer::{self, OnionRelay};
 use conclave_proto::seed::{SeedAnswer, SeedRequest};
+use conclave_proto::sync::{self, Copies, Digests, DigestsRequest, Keys, KeysRequest};
 use conclave_proto::v4::{V4Reply, V4Request};
 use conclave_proto::{MessageHash, Timestamp, content as wire};
 
@@ -186,6 +187,25 @@ pub fn peer_replies(bytes: &[u8]) {
     if let Ok((method, params)) = peer::decode_storage_cc(bytes) {
         let encoded = peer::encode_storage_cc(method, params);
         assert_eq!(peer::decode_storage_cc(&encoded), Ok((method, params)));
+    }
+}
+
+pub fn peer_sync(bytes: &[u8]) {
+    if let Ok(request) = DigestsRequest::decode(bytes) {
+        assert_eq!(DigestsRequest::decode(&request.encode()), Ok(request));
+    }
+    if let Ok(request) = KeysRequest::decode(bytes) {
+        assert!(request.bucket < sync::BUCKETS);
+        assert_eq!(KeysRequest::decode(&request.encode()), Ok(request));
+    }
+    if let Ok(digests) = Digests::decode(bytes) {
+        assert_eq!(digests.encode(), bytes);
+    }
+    if let Ok(keys) = Keys::decode(bytes) {
+        assert_eq!(Keys::decode(&keys.encode()).as_ref(), Ok(&keys));
+    }
+    if let Ok(copies) = Copies::decode(bytes) {
+        assert_eq!(Copies::decode(&copies.encode()).as_ref(), Ok(&copies));
     }
 }
 
