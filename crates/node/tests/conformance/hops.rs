@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use conclave_transport::quic::{Endpoint, Options};
+use conclave_transport::Deadline;
+use conclave_transport::quic::{Alpn, Endpoint, Lane, Options};
 use serde_json::json;
 
 use crate::common::node_secret;
@@ -101,7 +102,12 @@ async fn from_the_next(t: T) {
     };
     let (guard, strange) = (t.node(1), t.node(STRANGE));
     let address = (strange.ip, strange.quic_port).into();
-    let _endpoint = Endpoint::listen(address, &node_secret(STRANGE), options).unwrap();
+    let endpoint = Endpoint::listen(address, &node_secret(STRANGE), options).unwrap();
+    // The guard may have tried to reach it before and leave it alone for a while; one that calls is there.
+    let to_guard = (guard.ip, guard.quic_port).into();
+    let calls = endpoint.dial(to_guard, guard.ed25519, Alpn::Node).await.unwrap();
+    let deadline = Deadline::after(std::time::Duration::from_secs(60));
+    calls.request(Lane::Commands, "snode_ping", b"", deadline).await.unwrap();
     let inner = layer("gcm", &strange, INFO, &json!({"headers": ""}));
     let body = inner.for_hop("gcm", &guard, &strange).body();
     for nonsense in [&b"le"[..], b"", b"de", b"l3:200e", b"li200ee"] {
