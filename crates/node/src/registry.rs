@@ -65,6 +65,16 @@ pub struct NetworkView {
 }
 
 impl NetworkView {
+    /// What a node sees in a directory.
+    pub(crate) fn of(
+        directory: Directory,
+        signed: SignedDirectory,
+        own: Ed25519Public,
+    ) -> Result<Self, RegistryError> {
+        let own = *directory.node(&own).ok_or(RegistryError::NotListed { key: own })?;
+        Ok(Self { directory, signed, own })
+    }
+
     /// The verified directory.
     pub const fn directory(&self) -> &Directory {
         &self.directory
@@ -151,7 +161,7 @@ impl Registry {
             (Err(error), None) => return Err(error),
         };
         store.set_meta(META_DIRECTORY, signed.to_json().into_bytes()).await?;
-        let view = view(directory, signed, own)?;
+        let view = NetworkView::of(directory, signed, own)?;
         Ok(Self { network, registry_key, own, path, store, current: watch::Sender::new(Arc::new(view)) })
     }
 
@@ -213,19 +223,10 @@ impl Registry {
         }
         let height = directory.height;
         let kept = signed.to_json().into_bytes();
-        let view = view(directory, signed, self.own)?;
+        let view = NetworkView::of(directory, signed, self.own)?;
         self.store.set_meta(META_DIRECTORY, kept).await?;
         self.current.send_replace(Arc::new(view));
         tracing::info!(height, "a newer directory");
         Ok(true)
     }
-}
-
-fn view(
-    directory: Directory,
-    signed: SignedDirectory,
-    own: Ed25519Public,
-) -> Result<NetworkView, RegistryError> {
-    let own = *directory.node(&own).ok_or(RegistryError::NotListed { key: own })?;
-    Ok(NetworkView { directory, signed, own })
 }

@@ -6,6 +6,8 @@
 //! a write that does not fit.
 //!
 //! A kind of write is a closure over the connection ([`super::sql`]); the thread knows none of them.
+//!
+//! [`Writer::inline`] has no thread: for tests that must do the same in every run.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -54,8 +56,10 @@ impl<T: Send, W: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for Wai
 pub(super) struct Writer {
     queue: Option<SyncSender<Queued>>,
     thread: Option<std::thread::JoinHandle<()>>,
-    /// Only the thread takes it, except in [`Writer::with_connection`].
+    /// Only the thread takes it, except in [`Writer::with_connection`] and where there is no thread.
     connection: Arc<Mutex<Connection>>,
+    /// Set where there is no thread; for what is said about errors.
+    inline: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -73,14 +77,24 @@ impl Writer {
             .name("message-store".into())
             .spawn(move || run(&of_thread, &path, &waiting))
             .expect("a process that starts can start one more thread");
-        Self { queue: Some(queue), thread: Some(thread), connection }
+        Self { queue: Some(queue), thread: Some(thread), connection, inline: None }
+    }
+
+    /// Without a thread: whoever asks does it.
+    pub(super) fn inline(connection: Connection, path: PathBuf) -> Self {
+        Self { queue: None, thread: None, connection: Arc::new(Mutex::new(connection)), inline: Some(path) }
     }
 
     /// Runs `work` in the next group and answers after the group's commit. `work` may run twice.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if let Some(path) = &self.inline {
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            return in_transaction(&mut connection, |connection| work(connection))
+                .map_err(|error| failed(path, &error, 1));
+        }
         let closed = || StoreError::Failed("the store is closed".into());
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(closed)?;
@@ -133,12 +147,18 @@ fn run(connection: &Mutex<Connection>, path: &Path, queue: &Receiver<Queued>) {
 
 /// One transaction for all; durable when this returns.
 fn commit(connection: &mut Connection, group: &mut [Queued]) -> rusqlite::Result<()> {
+    in_transaction(connection, |connection| group.iter_mut().try_for_each(|write| write.execute(connection)))
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     // Dropped on an error, it rolls back.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for write in group {
-        write.execute(&transaction)?;
-    }
-    transaction.commit()
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 /// Whether the others of a group could succeed without the one that failed. Not when the disk or the file is broken.
