@@ -4,7 +4,7 @@
 //! [`answer_client`]; how it arrived is not.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
@@ -60,7 +60,7 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     Options {
         is_node: Arc::new(move |key| listed.view().directory().node(key).is_some()),
         on_node: Arc::new(move |connection| {
-            adopting.debts.is_back(&connection.peer().key);
+            adopting.debts.is_back(&connection.peer().key, Instant::now());
             adopting.peers.adopt(connection);
             adopting.member_is_back.notify_waiters();
         }),

@@ -1,10 +1,11 @@
 //! Carries out what the swarm's coordinator decides: the thin shell around [`crate::swarm`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use conclave_crypto::Ed25519Public;
 use conclave_proto::Timestamp;
 use conclave_proto::rpc::answers::{MemberResult, SwarmAnswer};
 use conclave_proto::rpc::{Answer, Forwarded, Request};
@@ -135,11 +136,7 @@ fn carry_out(shared: &Arc<Shared>) {
             Effect::Answer { write, local, others } => {
                 let Some(waiting) = shared.writes.waiting().remove(&write) else { continue };
                 if matches!(local, MemberResult::Done(_)) {
-                    let missed: Vec<_> = others
-                        .iter()
-                        .filter(|(_, result)| matches!(result, MemberResult::Failed(_)))
-                        .map(|(key, _)| *key)
-                        .collect();
+                    let missed = missed(&others);
                     if !missed.is_empty() {
                         let (shared, request) = (Arc::clone(shared), Arc::clone(&waiting.request));
                         let at = waiting.at;
@@ -147,7 +144,7 @@ fn carry_out(shared: &Arc<Shared>) {
                     }
                 }
                 let own = shared.secret.public();
-                let mut members: std::collections::BTreeMap<[u8; 32], MemberResult> =
+                let mut members: BTreeMap<[u8; 32], MemberResult> =
                     others.into_iter().map(|(key, result)| (*key.as_bytes(), result)).collect();
                 members.insert(*own.as_bytes(), local);
                 let answer = SwarmAnswer(members).to_answer(&waiting.request, own.as_bytes(), shared.stamp());
@@ -160,6 +157,12 @@ fn carry_out(shared: &Arc<Shared>) {
             }
         }
     }
+}
+
+/// The members that have not done a write.
+pub(crate) fn missed(others: &BTreeMap<Ed25519Public, MemberResult>) -> Vec<Ed25519Public> {
+    let failed = others.iter().filter(|(_, result)| matches!(result, MemberResult::Failed(_)));
+    failed.map(|(key, _)| *key).collect()
 }
 
 fn request_of(shared: &Shared, write: WriteId) -> Option<(Arc<Request>, Timestamp)> {
