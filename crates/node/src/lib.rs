@@ -20,6 +20,8 @@ mod reading;
 pub mod registry;
 mod replication;
 mod rpc;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod swarm;
 mod waiting;

@@ -24,7 +24,7 @@ pub(crate) const STEP: usize = 200;
 /// The pause before what could not be brought is tried again.
 pub(crate) const AGAIN: Duration = Duration::from_secs(15);
 /// Where the work has come to: the height of the directory for which everything was brought.
-const META_MOVED: &str = "moved_for_height";
+pub(crate) const META_MOVED: &str = "moved_for_height";
 
 /// Brings what belongs elsewhere there, after each change of the directory. Never ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
