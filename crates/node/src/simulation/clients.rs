@@ -286,11 +286,12 @@ impl World {
             86..93 if !person.members.is_empty() => {
                 let member = &person.members[self.below(person.members.len())];
                 let tokens = vec![member.token];
+                let by = if by == By::Stranger { by } else { By::Owner };
                 if self.chance(550) {
-                    let auth = person.auth(By::Owner, &signing::revoke_subaccount(now, &tokens));
+                    let auth = person.auth(by, &signing::revoke_subaccount(now, &tokens));
                     Request::RevokeSubaccount(Revocation { account, tokens, timestamp: now, auth })
                 } else {
-                    let auth = person.auth(By::Owner, &signing::unrevoke_subaccount(now, &tokens));
+                    let auth = person.auth(by, &signing::unrevoke_subaccount(now, &tokens));
                     Request::UnrevokeSubaccount(Revocation { account, tokens, timestamp: now, auth })
                 }
             }

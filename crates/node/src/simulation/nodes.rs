@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use conclave_proto::rpc::answers::{MemberResult, Stamp};
-use conclave_proto::rpc::{Answer, Forwarded, Request};
+use conclave_proto::rpc::{Answer, ExpireMode, Forwarded, Request};
 use conclave_proto::sync::Copies;
 use conclave_proto::{MessageHash, Timestamp};
 use conclave_transport::quic::RequestError;
@@ -230,6 +230,12 @@ impl World {
             .verify(request, &self.nodes[node].key)
             .map_err(|error| Violation(format!("node {node} signs what nobody accepts: {error}")))?;
         self.say(|_| format!("node {node} commits {} at {at}: {:?}", request.method(), signed.outcome));
+        if let Request::Expire(expire) = request
+            && expire.mode == ExpireMode::Set
+            && before.values().any(|was| expire.expiry.iter().any(|expiry| was > expiry))
+        {
+            self.happened.note(Kind::ExpireSetCuts);
+        }
         self.ledger.done(request, at, &before);
         Ok(Some(result))
     }
