@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_crypto::AccountId;
-use conclave_proto::rpc::Authority;
 use conclave_proto::sync::{self, Copies};
 use conclave_proto::{SnodeRecord, Timestamp};
 use conclave_transport::Deadline;
@@ -51,16 +50,16 @@ async fn ask(
     peer::ask(shared, node, Lane::Bulk, (endpoint, body), Deadline::after(PATIENCE)).await
 }
 
-/// Takes in what another node gives. Durable when it returns. Gives how many messages were new.
-async fn take_in(shared: &Arc<Shared>, copies: Copies) -> Result<usize, StoreError> {
+/// Takes in what another node gives. Durable when it returns.
+async fn take_in(shared: &Arc<Shared>, copies: Copies) -> Result<Taken, StoreError> {
     let view = shared.view();
     let here = Here { store: &shared.store, view: &view, now: shared.now() };
-    let Taken { new, accounts } = here.take_in(copies).await?;
-    if new > 0 {
+    let taken = here.take_in(copies).await?;
+    if taken.new > 0 {
         shared.digests.forget();
-        accounts.iter().for_each(|account| shared.news.arrived(account));
+        taken.accounts.iter().for_each(|account| shared.news.arrived(account));
     }
-    Ok(new)
+    Ok(taken)
 }
 
 /// Where and when something is taken in.
@@ -74,26 +73,46 @@ pub(crate) struct Here<'a> {
 }
 
 /// What was taken in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Taken {
     /// Messages that were not here before.
     pub(crate) new: usize,
     /// The accounts of all messages that came.
     pub(crate) accounts: Vec<AccountId>,
+    /// Nothing was left that might be taken another time: because it belongs elsewhere in the directory that this node
+    /// knows, or because its clock is behind. What is against the rules does not count.
+    pub(crate) complete: bool,
+}
+
+/// Why an operation is not taken over.
+#[derive(Clone, Copy, Debug)]
+enum NotTaken {
+    /// Perhaps another time.
+    Now(&'static str),
+    Ever(&'static str),
 }
 
 impl Here<'_> {
     /// Takes in what another node gives: messages that belong here, and operations that were allowed when they were made.
     /// Durable when it returns.
     pub(crate) async fn take_in(&self, copies: Copies) -> Result<Taken, StoreError> {
+        let mut complete = true;
         for request in copies.operations {
             match self.allowed_operation(&request) {
                 Ok(operation) => {
                     self.store.apply(operation, Arrival::Late).await?;
                 }
-                Err(why) => tracing::debug!(why, "an operation from another member is not taken over"),
+                Err(why) => {
+                    complete &= matches!(why, NotTaken::Ever(_));
+                    tracing::debug!(?why, "an operation from another member is not taken over");
+                }
             }
         }
+        let latest = self.now.plus(CLOCK_DIFFERENCE);
+        complete &= copies.messages.iter().all(|copy| {
+            let of_the_future = copy.stored_at > latest || copy.raises.iter().any(|(at, _)| *at > latest);
+            self.view.is_ours(&copy.account) && !of_the_future
+        });
         let messages: Vec<MessageCopy> = copies
             .messages
             .into_iter()
@@ -107,37 +126,29 @@ impl Here<'_> {
                 data: copy.data,
             })
             .collect();
-        if messages.is_empty() {
-            return Ok(Taken::default());
-        }
         let accounts = messages.iter().map(|copy| copy.owner).collect();
-        let new = self.store.merge(messages, self.now).await?;
-        Ok(Taken { new, accounts })
+        let new = if messages.is_empty() { 0 } else { self.store.merge(messages, self.now).await? };
+        Ok(Taken { new, accounts, complete })
     }
 
     /// An operation out of another member's log, if it was allowed at its time. Nobody's word is needed for that: the
     /// account's signature is in the request.
-    fn allowed_operation(&self, body: &[u8]) -> Result<Operation, &'static str> {
-        let (request, operation) = Operation::read(body).map_err(|_| "it cannot be read")?;
+    fn allowed_operation(&self, body: &[u8]) -> Result<Operation, NotTaken> {
+        let (request, operation) = Operation::read(body).map_err(|_| NotTaken::Ever("it cannot be read"))?;
         if !self.view.is_ours(&operation.owner) {
-            return Err("its account is kept elsewhere");
+            return Err(NotTaken::Now("its account is kept elsewhere"));
         }
         if operation.at > self.now.plus(CLOCK_DIFFERENCE) {
-            return Err("it is of the future");
+            return Err(NotTaken::Now("it is of the future"));
         }
         if operation.at < self.now.minus(MEMORY) && !operation.is_kept_for_good() {
-            return Err("nothing it could concern lives any more");
+            return Err(NotTaken::Ever("nothing it could concern lives any more"));
         }
         authorise::check_times(&request, operation.at, authorise::From::Member)
-            .map_err(|_| "its times do not fit together")?;
-        let authority = request.verify().map_err(|_| "its signature does not hold")?;
-        if let Authority::Subaccount(token) = authority {
-            let revoked =
-                self.store.revoked_since(&operation.owner, &token).map_err(|_| "the store failed")?;
-            if revoked.is_some_and(|since| since <= operation.at) {
-                return Err("its subaccount had been revoked");
-            }
-        }
+            .map_err(|_| NotTaken::Ever("its times do not fit together"))?;
+        // Whether a subaccount had been revoked is for the member that took it, which may not have known: what it did cannot
+        // be undone, so refusing it here would only leave members with different mailboxes. A liar could name an earlier time.
+        request.verify().map_err(|_| NotTaken::Ever("its signature does not hold"))?;
         Ok(operation)
     }
 }

@@ -119,7 +119,7 @@ pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Resul
                 next?
             }
             Step::TakeIn(copies) => {
-                new += take_in(shared, copies).await.map_err(|e| e.to_string())?;
+                new += take_in(shared, copies).await.map_err(|e| e.to_string())?.new;
                 tokio::time::sleep(REST).await;
                 pull.taken_in()
             }

@@ -12,7 +12,7 @@ use conclave_proto::sync::{
     self, Copies, Digests, DigestsRequest, InvalidSync, Keys, KeysRequest, MAX_BATCH_BYTES,
 };
 
-use super::{MINUTE, take_in, to_wire};
+use super::{MINUTE, Taken, take_in, to_wire};
 use crate::node::Shared;
 use crate::registry::NetworkView;
 use crate::store::{Logged, MessageStore, OperationId, StoreError};
@@ -111,10 +111,10 @@ pub(crate) async fn answer(
             let (view, worker) = (shared.view(), Arc::clone(shared));
             let answer =
                 shared.read(move |store| question.answer(store, &view, &worker.digests, Instant::now));
-            answer.await.map_err(|_| unreadable())
+            answer.await.map_err(|_| unreadable()).and_then(|answer| answer.ok_or_else(misdirected))
         }
         Ok(Asked::TakeIn(copies)) => {
-            take_in(shared, copies).await.map(|_| Bytes::from_static(OK)).map_err(failed)
+            take_in(shared, copies).await.map_err(failed).and_then(|taken| taken.answer())
         }
         Ok(Asked::Nothing) => Ok(Bytes::from_static(OK)),
         Err(refused) => Err(refused),
@@ -159,23 +159,28 @@ impl Asked {
 }
 
 impl Question {
-    /// What this node says. `clock` never goes back.
+    /// What this node says; `None` if it is asked about accounts that are kept elsewhere, as far as it knows. `clock` never
+    /// goes back.
     pub(crate) fn answer(
         &self,
         store: &MessageStore,
         view: &NetworkView,
         digests: &KnownDigests,
         clock: fn() -> Instant,
-    ) -> Result<Bytes, StoreError> {
-        Ok(match self {
+    ) -> Result<Option<Bytes>, StoreError> {
+        let answer = match self {
             Self::Digests(DigestsRequest { cutoff }) => digests.at(store, *cutoff, clock)?.encode(),
             Self::Keys(request) => {
                 store.keys(request.bucket, request.cutoff, request.after.as_ref())?.encode()
             }
             Self::Fetch(wanted) => collect(store, wanted)?.encode(),
             Self::Offer(offered) => {
+                // Who offers knows a newer directory perhaps, and must not think that nothing is lacking here.
+                if !offered.accounts.iter().all(|keys| view.is_ours(&keys.account)) {
+                    return Ok(None);
+                }
                 let mut lacking = Keys::default();
-                for keys in offered.accounts.iter().filter(|keys| view.is_ours(&keys.account)) {
+                for keys in &offered.accounts {
                     let keys = store.lacking(keys)?;
                     if keys.count() > 0 {
                         lacking.accounts.push(keys);
@@ -183,9 +188,21 @@ impl Question {
                 }
                 lacking.encode()
             }
-        }
-        .into())
+        };
+        Ok(Some(answer.into()))
     }
+}
+
+impl Taken {
+    /// What whoever gave it is told: it has to keep what was not taken, and to come again.
+    pub(crate) fn answer(&self) -> Result<Bytes, Bytes> {
+        if self.complete { Ok(Bytes::from_static(OK)) } else { Err(misdirected()) }
+    }
+}
+
+/// It belongs elsewhere, or to another time, as far as this node knows. (storage-and-onion 4.6)
+pub(crate) fn misdirected() -> Bytes {
+    Bytes::from_static(b"421 Misdirected Request\n\nSwarm mismatch")
 }
 
 /// What is here of what is named, in that order, operations of an account before its messages; as much as fits.

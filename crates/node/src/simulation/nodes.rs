@@ -201,8 +201,9 @@ impl World {
                 Ok(())
             }
             Pending::TakeIn { copies, asked } => {
-                if self.take_in(node, copies)?.is_some() {
-                    self.answer(node, asked, Ok(b"OK".to_vec()));
+                if let Some(taken) = self.take_in(node, copies)? {
+                    let answer = taken.answer().map(|ok| ok.to_vec());
+                    self.answer(node, asked, answer.map_err(|text| Refusal::Said(text.to_vec())));
                 }
                 Ok(())
             }
@@ -385,7 +386,10 @@ impl World {
                     let process = self.nodes[node].process();
                     let answer = question.answer(&store, &view, &process.digests, steady);
                     match self.survived(node, answer)? {
-                        Some(answer) => Ok(answer.to_vec()),
+                        Some(answer) => {
+                            let answer = answer.ok_or_else(serve::misdirected).map(|answer| answer.to_vec());
+                            answer.map_err(|text| Refusal::Said(text.to_vec()))
+                        }
                         None => return Ok(()),
                     }
                 }
