@@ -102,9 +102,10 @@ impl Here<'_> {
                 Ok(operation) => {
                     self.store.apply(operation, Arrival::Late).await?;
                 }
-                Err(why) => {
-                    complete &= matches!(why, NotTaken::Ever(_));
-                    tracing::debug!(?why, "an operation from another member is not taken over");
+                Err(not_taken) => {
+                    complete &= matches!(not_taken, NotTaken::Ever(_));
+                    let (NotTaken::Now(why) | NotTaken::Ever(why)) = not_taken;
+                    tracing::debug!(why, "an operation from another member is not taken over");
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use conclave_crypto::Ed25519Public;
 use conclave_proto::rpc::Request;
-use conclave_proto::sync::{self, AccountKeys, Copies, Keys, Name};
+use conclave_proto::sync::{self, AccountKeys, Copies, Keys, Name, State};
 use conclave_proto::{MessageHash, SnodeRecord, Timestamp};
 
 use super::serve::collect;
@@ -215,7 +215,7 @@ fn by_account(owed: &[Owed]) -> Keys {
         }
         if let Some(keys) = accounts.last_mut() {
             match owed {
-                Owed::Message(_, name) => keys.messages.push((*name, Timestamp(0))),
+                Owed::Message(_, name) => keys.messages.push((*name, State::default())),
                 Owed::Operation(_, OperationId(name)) => keys.operations.push(Name::from(*name)),
             }
         }

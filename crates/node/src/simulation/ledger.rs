@@ -315,12 +315,12 @@ impl Book {
             deletions.any(|(at, _)| latest_sure.is_some_and(|(stored_at, _)| stored_at <= at))
                 || ranges.any(|range| possible.iter().any(|store| range.covers(namespace, *store)))
         } else {
-            let ranges: Vec<RangeDeletion> = ranges.collect();
-            let deletions: Vec<At> = deletions.collect();
-            possible.iter().all(|store| {
-                deletions.iter().any(|(at, _)| store.0 <= *at)
-                    || ranges.iter().any(|range| range.covers(namespace, *store))
-            })
+            // A later store is forgotten where it lets the message expire early, so that a range bounded by sent times
+            // has to cover them all.
+            let all: Vec<At> = counting(&entry.stores, false).map(|(at, sent, _)| (at, sent)).collect();
+            let latest = possible.iter().map(|(at, _)| *at).max();
+            deletions.any(|(at, _)| latest.is_some_and(|latest| latest <= at))
+                || ranges.any(|range| all.iter().all(|store| range.covers(namespace, *store)))
         };
         if is_deleted {
             return None;

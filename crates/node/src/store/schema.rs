@@ -61,9 +61,9 @@ CREATE TABLE messages (
     life       BLOB,                                             -- raises and cuts; null: the store's raise alone
     data       BLOB NOT NULL
 ) STRICT;
--- A name is there once for its owner: the one thread that writes looks before it inserts. The expiry is in the index so that
--- all names and expiries can be compared with another member's without touching the messages.
-CREATE INDEX messages_by_name ON messages (owner, hash, expiry);
+-- A name is there once for its owner: the one thread that writes looks before it inserts. The times are in the index so that
+-- everything can be compared with what another member has without touching the messages.
+CREATE INDEX messages_by_name ON messages (owner, hash, expiry, stored_at);
 CREATE INDEX messages_by_mailbox ON messages (owner, namespace, id);
 CREATE INDEX messages_by_expiry ON messages (expiry);
 
