@@ -153,7 +153,9 @@ impl World {
                 _ => {}
             }
         }
-        for (token, is_revoked) in self.ledger.words(account) {
+        // What is older is kept for as long as anything else is known of the account; by all members, or by none.
+        let since = now.minus(MEMORY).plus(2 * MARGIN);
+        for (token, is_revoked) in self.ledger.words(account, since) {
             if seen.revoked.contains(&token) != is_revoked {
                 return Err(format!("{token:?} should be revoked: {is_revoked}"));
             }

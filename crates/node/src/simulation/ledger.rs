@@ -241,12 +241,12 @@ impl Ledger {
         (expiry > most).then(|| format!("it lives until {expiry}, what its log says is {most}"))
     }
 
-    /// The account's last word about each token, where that is sure: whether it is revoked.
-    pub(super) fn words(&self, account: &AccountId) -> BTreeMap<SubaccountToken, bool> {
+    /// The account's last word about each token, where that is sure and was said since then: whether it is revoked.
+    pub(super) fn words(&self, account: &AccountId, since: Timestamp) -> BTreeMap<SubaccountToken, bool> {
         let words = self.books.get(account).into_iter().flat_map(|book| &book.words);
         let last = words.filter_map(|(token, said)| {
-            let ((_, revoked), sure) = said.last_key_value()?;
-            sure.then_some((*token, *revoked))
+            let ((when, revoked), sure) = said.last_key_value()?;
+            (*sure && *when > since).then_some((*token, *revoked))
         });
         last.collect()
     }

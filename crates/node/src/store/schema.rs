@@ -85,7 +85,7 @@ CREATE TABLE operations (
     id         BLOB NOT NULL CHECK (length(id) = 32),
     kind       INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),       -- by name; deletes a range; shortens a range
     namespace  INTEGER,                                          -- of a range; null: all
-    bound      INTEGER,                                          -- ms: largest timestamp deleted; expiry
+    bound      INTEGER,                                          -- ms: largest timestamp deleted; expiry; when signed
     request    BLOB NOT NULL,
     UNIQUE (owner, id)
 ) STRICT;

@@ -115,7 +115,7 @@ pub(in crate::store) fn merge(connection: &Connection, copy: &MessageCopy, now: 
     };
     let (already, alive) = absorb(connection, &news)?;
     if alive.is_none() {
-        super::forget_owner(connection, owner)?;
+        super::forget_owner(connection, owner, now)?;
     }
     Ok(!already && alive.is_some())
 }
