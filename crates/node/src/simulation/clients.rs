@@ -129,7 +129,9 @@ impl Person {
 
 impl World {
     fn somebody(&mut self) -> &'static Person {
-        let index = self.below(self.people.len());
+        // Where messages are large, most go to one mailbox, so that it takes more than one batch.
+        let one = self.large && self.chance(750);
+        let index = if one { 0 } else { self.below(self.people.len()) };
         self.people[index]
     }
 
@@ -252,7 +254,8 @@ impl World {
         let known = self.some_hashes(person);
         let now = self.their_time();
         let account = person.account;
-        match self.below(100) {
+        let kind = if self.large && self.chance(700) { 0 } else { self.below(100) };
+        match kind {
             50..61 if !known.is_empty() => {
                 let auth = person.auth(by, &signing::delete(&known));
                 Request::Delete(Delete { account, messages: known, required: false, auth })
@@ -308,7 +311,7 @@ impl World {
             format!("text {}", self.below(PALETTE)).into_bytes()
         };
         if self.large {
-            data.resize(data.len() + 30_000 + self.below(40_000), b'.');
+            data.resize(60_000 + self.below(16_000), b'.');
         }
         let ttl = self.span(&[12 * SECOND, 2 * MINUTE, 20 * MINUTE, 4 * HOUR, 4 * HOUR, 2 * DAY, 11 * DAY]);
         let auth = person.auth(by, &signing::store(namespace, now));

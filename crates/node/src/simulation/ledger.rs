@@ -256,8 +256,9 @@ impl Ledger {
         self.operations.get(id)
     }
 
-    /// Of an outbox from which nothing was ever taken: of its sure messages that live at `until`, the one that has to be there
-    /// or a newer one. Each must have been stored with one sent time only.
+    /// Of an outbox from which nothing was ever taken: the newest message, if it is sure and lives at `until`, so that it has
+    /// to be there. What it has replaced does not come back when it expires. Each must have been stored with one sent time
+    /// only.
     pub(super) fn newest_of_outbox(
         &self,
         account: &AccountId,
@@ -279,13 +280,11 @@ impl Ledger {
             if !entry.cuts.is_empty() {
                 return None;
             }
-            for (_, timestamp, expiry) in counting(&entry.stores, true) {
-                if expiry > until {
-                    newest = newest.max(Some((timestamp, hash.to_bytes(), *hash)));
-                }
+            for ((_, timestamp, expiry), sure) in &entry.stores {
+                newest = newest.max(Some((*timestamp, hash.to_bytes(), *hash, *sure && *expiry > until)));
             }
         }
-        newest.map(|(timestamp, _, hash)| (timestamp, hash))
+        newest.filter(|(.., must_be_there)| *must_be_there).map(|(timestamp, _, hash, _)| (timestamp, hash))
     }
 }
 

@@ -136,7 +136,7 @@ impl World {
             large: false,
             trace: traced.then(Vec::new),
         };
-        world.large = world.chance(60);
+        world.large = world.chance(140);
         world.network.lost = [0, 5, 30, 100][world.below(4)];
         world.network.twice = [0, 5, 30][world.below(3)];
         world.network.slow = [0, 10, 40][world.below(3)];

@@ -28,6 +28,9 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 /// Page cache of the writing connection, in KiB: the inner pages of the indexes of some million messages.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
+/// Statements that a connection keeps compiled: all there are. With rusqlite's 16 they push each other out.
+const STATEMENTS: usize = 80;
+
 /// How long a connection waits for another one's lock before it fails.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -181,6 +184,7 @@ fn open(path: &Path, options: &Options, flags: OpenFlags) -> rusqlite::Result<Co
         None => Connection::open_with_flags(path, flags)?,
     };
     connection.busy_timeout(LOCK_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
