@@ -44,7 +44,7 @@ const WORD: &str = "CONCLAVE_STORY";
 /// A mistake that is made on purpose, to see that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// Copies from other members count as stored now.
+    /// Copies of what is not here count as stored now, whatever has been deleted.
     CopyBeatsTombstone,
     /// Members that missed something are not remembered, and nobody compares.
     DebtsAreForgotten,

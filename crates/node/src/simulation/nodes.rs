@@ -254,8 +254,11 @@ impl World {
         });
         if self.bug == Some(Bug::CopyBeatsTombstone) {
             for copy in &mut copies.messages {
-                copy.stored_at = now;
-                copy.raises.iter_mut().for_each(|(at, _)| *at = now);
+                let hash = MessageHash::of(&copy.account, copy.namespace, &copy.data);
+                if store.copies(&copy.account, &[hash]).is_ok_and(|known| known.is_empty()) {
+                    copy.stored_at = now;
+                    copy.raises.iter_mut().for_each(|(at, _)| *at = now);
+                }
             }
         }
         if copies.more {
