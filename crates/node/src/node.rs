@@ -215,6 +215,7 @@ impl Node {
             .map_err(|source| NodeError::Network { path: config.network.clone(), source })?;
         let options = store::Options { max_bytes: config.max_store_bytes, ..store::Options::default() };
         let store = MessageStore::open(&config.data_dir.join(DATABASE_FILE), options)?;
+        let last_operation = store.last_operation()?;
         let own = secret.public();
         let registry = Registry::open(network, own, config.directory.clone(), store.clone()).await?;
         let certificate = Certificate::load_or_create(&config.data_dir)?;
@@ -228,7 +229,7 @@ impl Node {
             store,
             hooks,
             writes: Writes::new(),
-            order: WriteOrder::default(),
+            order: WriteOrder::behind(last_operation),
             peers: Pool::new(),
             clients: Load::of_clients(),
             members: Load::of_members(),

@@ -22,6 +22,7 @@ use conclave_transport::quic::{Lane, RequestError};
 
 use crate::authorise;
 use crate::node::Shared;
+use crate::order::WriteOrder;
 use crate::peer;
 use crate::registry::NetworkView;
 use crate::store::{
@@ -53,7 +54,7 @@ async fn ask(
 /// Takes in what another node gives. Durable when it returns.
 async fn take_in(shared: &Arc<Shared>, copies: Copies) -> Result<Taken, StoreError> {
     let view = shared.view();
-    let here = Here { store: &shared.store, view: &view, now: shared.now() };
+    let here = Here { store: &shared.store, view: &view, order: &shared.order, now: shared.now() };
     let taken = here.take_in(copies).await?;
     if taken.new > 0 {
         shared.digests.forget();
@@ -68,6 +69,8 @@ pub(crate) struct Here<'a> {
     pub(crate) store: &'a MessageStore,
     /// The network, as this node sees it.
     pub(crate) view: &'a NetworkView,
+    /// Learns of what is taken in.
+    pub(crate) order: &'a WriteOrder,
     /// By this node's clock.
     pub(crate) now: Timestamp,
 }
@@ -100,6 +103,7 @@ impl Here<'_> {
         for request in copies.operations {
             match self.allowed_operation(&request) {
                 Ok(operation) => {
+                    self.order.taken_away(operation.at);
                     self.store.apply(operation, Arrival::Late).await?;
                 }
                 Err(not_taken) => {

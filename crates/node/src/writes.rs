@@ -13,8 +13,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::node::Shared;
+use crate::store::Operation;
 use crate::swarm::{Coordinator, Effect, Event, Member, WriteId};
-use crate::{local, peer, replication};
+use crate::{local, order, peer, replication};
 
 /// The writes of this node that are under way.
 pub(crate) struct Writes {
@@ -63,7 +64,15 @@ impl Writes {
 pub(crate) async fn write(shared: &Arc<Shared>, request: Request) -> Answer {
     let write = WriteId(shared.writes.next.fetch_add(1, Ordering::Relaxed));
     let (answer, answered) = oneshot::channel();
-    let at = shared.order.time_of(&request, None, shared.now());
+    let now = shared.now();
+    let last_addition = match Operation::of(&request, now) {
+        // It is answered the wrong way round at worst.
+        Some(operation) if !order::adds(&request) => {
+            shared.read(move |store| store.last_addition(&operation)).await.ok().flatten()
+        }
+        _ => None,
+    };
+    let at = shared.order.new_time(&request, last_addition, now);
     shared
         .writes
         .waiting()

@@ -13,7 +13,7 @@ use conclave_transport::quic::RequestError;
 
 use super::Bug;
 use super::coverage::Kind;
-use super::process::{Asked, Call, Parcel, Pending, Purpose, Refusal, Timer, Waiting};
+use super::process::{Asked, Call, Known, Parcel, Pending, Purpose, Refusal, Timer, Waiting};
 use super::world::{Event, Outcome, Violation, World, done, steady};
 use crate::authorise::From;
 use crate::hooks::Misbehave;
@@ -21,9 +21,9 @@ use crate::node::HARDFORK;
 use crate::replication::debts;
 use crate::replication::serve;
 use crate::replication::{Here, Taken};
-use crate::store::{MessageStore, StoreError};
-use crate::swarm::{self, Effect, Member, WriteId};
-use crate::{local, peer, rpc, writes};
+use crate::store::{MessageStore, Operation, StoreError};
+use crate::swarm::{self, Effect, MEMBER_TIMEOUT, Member, WriteId};
+use crate::{local, order, peer, rpc, writes};
 
 /// Until a write that has been taken on is committed.
 const COMMIT: (u64, u64) = (1, 40);
@@ -75,10 +75,17 @@ impl World {
         let write = WriteId(self.number());
         let others = self.others(node);
         let elapsed = Timestamp(self.elapsed());
+        let before = self.known(node, request);
+        let store = self.store_of(node);
+        let last_addition = match Operation::of(request, now) {
+            Some(operation) if !order::adds(request) => store.last_addition(&operation).ok().flatten(),
+            _ => None,
+        };
         let process = self.nodes[node].process();
-        let at = process.order.time_of(request, None, now);
+        let at = process.order.new_time(request, last_addition, now);
         let forwarded = peer::forwarded(&Forwarded { request: request.clone(), at: Some(at) });
-        let waiting = Waiting { request: Arc::new(request.clone()), at, forwarded: Arc::new(forwarded) };
+        let forwarded = Arc::new(forwarded);
+        let waiting = Waiting { request: Arc::new(request.clone()), at, forwarded, before };
         process.writes.insert(write, waiting);
         process.coordinator.handle(elapsed, swarm::Event::Begin { write, others });
         self.timer(node, 0, Timer::GiveUp);
@@ -187,8 +194,10 @@ impl World {
         match pending {
             Pending::OwnPart(write) => {
                 let Some(waiting) = self.nodes[node].process().writes.get(&write) else { return Ok(()) };
-                let (request, at) = (Arc::clone(&waiting.request), waiting.at);
+                let (request, at, before) =
+                    (Arc::clone(&waiting.request), waiting.at, waiting.before.clone());
                 let Some(result) = self.perform(node, &request, at)? else { return Ok(()) };
+                self.is_obeyed(node, &request, at, &before)?;
                 let elapsed = Timestamp(self.elapsed());
                 let process = self.nodes[node].process();
                 process.coordinator.handle(elapsed, swarm::Event::Local { write, result });
@@ -207,6 +216,49 @@ impl World {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn known(&self, node: usize, request: &Request) -> Known {
+        let (account, hashes) = match request {
+            Request::Store(store) => {
+                let hash = MessageHash::of(&store.account, store.namespace, &store.data);
+                (store.account, vec![hash])
+            }
+            Request::Delete(delete) => (delete.account, delete.messages.clone()),
+            _ => return Known::default(),
+        };
+        let store = self.store_of(node);
+        let copies = store.copies(&account, &hashes).expect("it can be read");
+        Known {
+            stored: copies.into_iter().map(|copy| (copy.hash(), copy.stored_at)).collect(),
+            log: store.operation_keys(&account).expect("it can be read"),
+        }
+    }
+
+    /// Who deletes what a node has, or stores what it knows to be deleted, is obeyed there, whatever the clocks of other
+    /// members say.
+    fn is_obeyed(&self, node: usize, request: &Request, at: Timestamp, before: &Known) -> Outcome {
+        let now = self.known(node, request);
+        match request {
+            Request::Delete(_) => {
+                match now.stored.iter().find(|entry| before.stored.get(entry.0) == Some(entry.1)) {
+                    Some((hash, _)) => {
+                        Err(Violation(format!("node {node} still has {hash:?}, which was deleted there")))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Request::Store(store) => {
+                let dies = store.expiry() <= at.max(self.time_of(node)).plus(MEMBER_TIMEOUT);
+                let is_there = !now.stored.is_empty() || now.log != before.log;
+                if is_there || dies || store.namespace.is_public_outbox() {
+                    return Ok(());
+                }
+                let hash = MessageHash::of(&store.account, store.namespace, &store.data);
+                Err(Violation(format!("node {node} does not have {hash:?}, which was stored there")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -264,7 +316,8 @@ impl World {
         if copies.more {
             self.happened.note(Kind::Parts);
         }
-        let taken = done(Here { store: &store, view: &view, now }.take_in(copies));
+        let order = &self.nodes[node].process().order;
+        let taken = done(Here { store: &store, view: &view, order, now }.take_in(copies));
         drop(store);
         let taken = self.survived(node, taken)?;
         if taken.as_ref().is_some_and(|taken| taken.new > 0) {

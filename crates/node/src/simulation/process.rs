@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use conclave_crypto::{AccountId, Ed25519Public, Ed25519Secret};
-use conclave_proto::Timestamp;
 use conclave_proto::rpc::Request;
 use conclave_proto::sync::Copies;
+use conclave_proto::{MessageHash, Timestamp};
 use conclave_testkit::crashfs::CrashFs;
 
 use crate::order::WriteOrder;
@@ -15,7 +15,7 @@ use crate::registry::NetworkView;
 use crate::replication::moving::Delivery;
 use crate::replication::pulling::Rota;
 use crate::replication::{Debts, KnownDigests};
-use crate::store::{MessageStore, Options, Owed, StoreError};
+use crate::store::{MessageStore, OperationKey, Options, Owed, StoreError};
 use crate::swarm::reconcile::Pull;
 use crate::swarm::{Coordinator, WriteId};
 
@@ -61,6 +61,15 @@ pub(super) struct Waiting {
     pub(super) request: Arc<Request>,
     pub(super) at: Timestamp,
     pub(super) forwarded: Arc<Vec<u8>>,
+    /// What was known here of what it is about.
+    pub(super) before: Known,
+}
+
+/// What a node knows of the messages that a write names, and of the account's operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) stored: BTreeMap<MessageHash, Timestamp>,
+    pub(super) log: Vec<OperationKey>,
 }
 
 /// What waits for its commit.
@@ -206,10 +215,11 @@ impl SimNode {
             ..Options::default()
         };
         let store = MessageStore::open(Path::new(&self.disk.path("messages.sqlite")), options)?;
+        let order = WriteOrder::behind(store.last_operation()?);
         Ok(Process {
             store,
             coordinator: Coordinator::new(),
-            order: WriteOrder::default(),
+            order,
             digests: KnownDigests::default(),
             debts: Debts::default(),
             rota: Rota::new(),

@@ -464,6 +464,22 @@ impl MessageStore {
         self.read(|connection| sql::operations::names(connection, owner))
     }
 
+    /// When something was last added to what `operation` is about: stored, or made to live longer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_addition(&self, operation: &Operation) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| sql::operations::last_addition(connection, operation))
+    }
+
+    /// The time of the latest operation in all logs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_operation(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(sql::operations::last)
+    }
+
     /// Since when the account has revoked a subaccount, if it has. (storage-and-onion 2.15)
     ///
     /// # Errors

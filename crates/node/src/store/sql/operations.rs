@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use conclave_crypto::AccountId;
-use conclave_proto::Timestamp;
+use conclave_proto::{MessageHash, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::deletions::{self, namespace_of};
-use super::{expiries, from_sql, limit, owner, owner_or_new, revocations, to_sql};
+use super::{expiries, from_sql, limit, messages, owner, owner_or_new, revocations, to_sql};
 use crate::store::life::MEMORY;
 use crate::store::operation::{Action, Applied, Arrival, Operation, OperationId};
 use crate::store::{Logged, OperationKey};
@@ -161,6 +161,37 @@ pub(in crate::store) fn names(connection: &Connection, account: &AccountId) -> R
             Ok(OperationKey { at: from_sql(row.get(0)?), id: OperationId(row.get(1)?) })
         })?
         .collect()
+}
+
+/// The time of the latest operation of anybody.
+pub(in crate::store) fn last(connection: &Connection) -> Result<Option<Timestamp>> {
+    let last = connection.prepare_cached("SELECT max(at) FROM operations")?.query_row([], |row| row.get(0));
+    last.map(|at: Option<i64>| at.map(from_sql))
+}
+
+/// When something was last added to what an operation is about.
+pub(in crate::store) fn last_addition(
+    connection: &Connection,
+    operation: &Operation,
+) -> Result<Option<Timestamp>> {
+    let Some(owner) = owner(connection, &operation.owner)? else { return Ok(None) };
+    let hashes: Vec<MessageHash> = match &operation.action {
+        Action::Delete(hashes) => hashes.clone(),
+        Action::Expire { messages, .. } => messages.iter().map(|(hash, _)| *hash).collect(),
+        Action::DeleteRange { scope, .. } | Action::ExpireRange { scope, .. } => {
+            return messages::in_scope(connection, owner, namespace_of(*scope), |found| {
+                found.record.last_addition()
+            })
+            .map(|times| times.into_iter().max());
+        }
+        Action::Revoke { .. } => return Ok(None),
+    };
+    let mut last = None;
+    for key in super::keys(&hashes) {
+        let found = messages::find(connection, owner, &key)?;
+        last = last.max(found.map(|found| found.record.last_addition()));
+    }
+    Ok(last)
 }
 
 /// Forgets at most `most` operations that no copy can outlive; their owners.
