@@ -333,7 +333,21 @@ impl Book {
             let ranges = counting(&self.deletions, false).filter(|range| touches(&range.scope));
             cuts.extend(ranges.map(|range| (range.at, Timestamp(0))));
         }
-        Some(come_out(&entry.all_raises(lower).collect(), &cuts, lower))
+        if !lower {
+            return Some(come_out(&entry.all_raises(false).collect(), &cuts, false));
+        }
+        // What made a message live longer that was over by then may have found it on a member that did not know; but the
+        // others never had it.
+        let mut raises: BTreeSet<At> =
+            counting(&entry.stores, true).map(|(at, _, expiry)| (at, expiry)).collect();
+        for (at, expiry) in counting(&entry.raises, true) {
+            let earlier = raises.iter().filter(|raise| raise.0 <= at).copied().collect();
+            let cuts = cuts.iter().filter(|cut| cut.0 <= at).copied().collect();
+            if come_out(&earlier, &cuts, true) > at {
+                raises.insert((at, expiry));
+            }
+        }
+        Some(come_out(&raises, &cuts, true))
     }
 }
 

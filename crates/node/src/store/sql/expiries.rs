@@ -7,9 +7,9 @@ use conclave_proto::{MessageHash, Namespace, Timestamp};
 use rusqlite::{Connection, Result, params};
 
 use super::deletions::{self, namespace_of, sorted};
-use super::messages::{self, COLUMNS, Found};
+use super::messages::{self, COLUMNS, Found, Record};
 use super::to_sql;
-use crate::store::life::{Cut, Raise};
+use crate::store::life::{Cut, Life, Raise};
 use crate::store::operation::{Applied, Arrival};
 
 /// Sets expiries by name. Also says whether other members have to hear of it: only lives that were cut are proven to
@@ -58,9 +58,13 @@ pub(super) fn expire(
         }
         if mode != ExpireMode::Shorten {
             // Also where it changes nothing now: a cut that was made before it may still be heard of.
-            life.raise(Raise { at, expiry });
+            let raise = Raise { at, expiry };
+            life.raise(raise);
+            // It may have been on its way for longer than something that shortened everything.
+            let learnt = Record { life: Life::of(&[raise], &[]), ..found.record.clone() };
+            deletions::apply_ranges(connection, owner, &mut found.record, &learnt)?;
         }
-        let is_news = *life != known;
+        let is_news = found.record.life != known;
         let applies = match mode {
             ExpireMode::Extend => before < expiry,
             ExpireMode::Shorten => before > expiry,

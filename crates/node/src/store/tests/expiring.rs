@@ -205,3 +205,14 @@ async fn an_extension_counts_although_it_seemed_to_change_nothing() {
     store.apply(expire(1, &[here.hash], &[100], ExpireMode::Shorten, 20), Arrival::Late).await.unwrap();
     assert_eq!(expiry(&store, here.hash), Some(600));
 }
+
+#[tokio::test]
+async fn an_extension_that_comes_late_is_held_against_what_shortened_everything() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let here = message(1, 0, 30, b"here");
+    store.apply(expire_all(1, Scope::All, 500, 20), Arrival::Direct).await.unwrap();
+    put(&store, here.clone()).await.unwrap();
+    // By the clocks it was asked before all lives were shortened; the message was stored after that.
+    expired(&store, expire(1, &[here.hash], &[9_000], ExpireMode::Extend, 10)).await;
+    assert_eq!(expiry(&store, here.hash), Some(1_030));
+}
