@@ -44,6 +44,7 @@ kinds! {
     Revoked = "a revoked subaccount is refused",
     Crash = "a node crashes",
     CrashInWrite = "a node crashes in the middle of a write",
+    SlowCommit = "a commit takes seconds",
     CrashInStart = "a node crashes while it starts",
     LostDisk = "a node loses its disk",
     ClockSet = "a clock is set",

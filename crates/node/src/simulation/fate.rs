@@ -182,6 +182,13 @@ impl World {
         joining: &[conclave_crypto::Ed25519Public],
         leaving: &[conclave_crypto::Ed25519Public],
     ) -> Outcome {
+        if self.chance(300) {
+            // What is taken on now is committed when everybody knows better.
+            self.network.disks_slow_until = self.elapsed() + 8 * SECOND;
+            for _ in 0..3 {
+                self.somebody_writes()?;
+            }
+        }
         let before = self.membership.map.clone();
         let seed = self.rng.next_u64();
         let params = self.membership.params;

@@ -27,6 +27,8 @@ use crate::{local, order, peer, rpc, writes};
 
 /// Until a write that has been taken on is committed.
 const COMMIT: (u64, u64) = (1, 40);
+/// And at most, when the disk is slow.
+const SLOW_COMMIT: u64 = 4_000;
 /// A peer that was not reached is left alone, at first and at most.
 const BACK_OFF: (u64, u64) = (1_000, 15_000);
 
@@ -185,7 +187,12 @@ impl World {
     fn commit_soon(&mut self, node: usize, pending: Pending) {
         let id = self.number();
         self.nodes[node].process().pending.insert(id, pending);
-        let soon = self.between(COMMIT.0, COMMIT.1);
+        let mut soon = self.between(COMMIT.0, COMMIT.1);
+        let slow = if self.elapsed() < self.network.disks_slow_until { 500 } else { 10 };
+        if !self.network.perfect && self.chance(slow) {
+            self.happened.note(Kind::SlowCommit);
+            soon = self.between(COMMIT.1, SLOW_COMMIT);
+        }
         self.timer(node, soon, Timer::Commit(id));
     }
 

@@ -72,6 +72,8 @@ pub(super) struct Network {
     pub(super) lost: u64,
     pub(super) twice: u64,
     pub(super) slow: u64,
+    /// Until then commits often take seconds.
+    pub(super) disks_slow_until: u64,
     /// In which part each node is, while it is partitioned.
     pub(super) parts: Option<Vec<u8>>,
     /// Nothing bad happens any more.
