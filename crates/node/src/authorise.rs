@@ -1,13 +1,13 @@
 //! Whether a request is allowed (storage-and-onion 2.3, 2.4, 2.7): form of times, then clock, then signature, then
 //! revocations; each with its own status and words, which clients match. Swarms are somebody else's business.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
-use conclave_proto::rpc::{Answer, Authority, Expire, ExpireMode, Request, Rights, RpcError, Store};
-
-use crate::node::Shared;
+use conclave_proto::rpc::{
+    Answer, Authority, Expire, ExpireMode, Request, Rights, RpcError, Store, SubaccountToken,
+};
 
 /// How far a signature's time may be from this node's. (storage-and-onion 2.4)
 const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(60);
@@ -31,21 +31,28 @@ pub(crate) enum From {
     Member,
 }
 
-/// Whether `request` is allowed now.
-pub(crate) async fn authorise(shared: &Arc<Shared>, request: &Request, from: From) -> Result<(), Answer> {
-    check_times(request, shared.now(), from)?;
+/// Whether `request` is allowed at `now`. `revoked_since` is asked since when the account has revoked a subaccount.
+pub(crate) async fn authorise<F>(
+    request: &Request,
+    now: Timestamp,
+    from: From,
+    revoked_since: impl FnOnce(AccountId, SubaccountToken) -> F,
+) -> Result<(), Answer>
+where
+    F: Future<Output = Result<Option<Timestamp>, Answer>>,
+{
+    check_times(request, now, from)?;
     let authority = request.verify().map_err(|refused| {
         tracing::debug!(cause = %refused.cause, "a request was not authorised");
         Answer::from(refused.answer)
     })?;
     if let Authority::Subaccount(token) = authority {
         let may_read_revoked = matches!(request, Request::Retrieve(r) if r.namespace.is_unrevocable());
-        if let Some(account) = request.account().copied().filter(|_| !may_read_revoked) {
-            let revoked = shared.read(move |store| store.revoked_since(&account, &token)).await?;
-            if revoked.is_some() {
-                tracing::debug!("a revoked subaccount asked");
-                return Err(request.bad_signature().into());
-            }
+        if let Some(account) = request.account().copied().filter(|_| !may_read_revoked)
+            && revoked_since(account, token).await?.is_some()
+        {
+            tracing::debug!("a revoked subaccount asked");
+            return Err(request.bad_signature().into());
         }
         if let Request::Expire(Expire { mode: ExpireMode::Shorten, .. }) = request
             && !token.rights().contain(Rights::DELETE)

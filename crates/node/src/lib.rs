@@ -26,6 +26,8 @@ mod reading;
 pub mod registry;
 mod replication;
 mod rpc;
+#[cfg(test)]
+mod simulation;
 pub mod status;
 pub mod store;
 pub mod swarm;

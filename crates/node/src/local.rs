@@ -10,26 +10,44 @@ use conclave_proto::{MessageHash, Namespace, Timestamp};
 
 use crate::hooks::Misbehave;
 use crate::node::Shared;
-use crate::store::{Applied, Arrival, NewMessage, Operation, StoreError, Stored};
+use crate::store::{Applied, Arrival, MessageStore, NewMessage, Operation, StoreError, Stored};
 
-/// Does `request`, which has been authorised and given its time, on this node alone. Signs only what is durable.
+/// Does `request`, which has been authorised and given its time, on this node alone, and tells whoever waits for it. Signs
+/// only what is durable.
 pub(crate) async fn apply(shared: &Shared, request: &Request, at: Timestamp) -> MemberResult {
-    let outcome = match request {
-        Request::Store(request) => store(shared, request, at).await.map(Some),
+    let (result, new) = perform(&shared.store, &shared.secret, shared.hooks.misbehave, request, at).await;
+    if let Some(message) = new {
+        shared.news.stored(&message, shared.now());
+    }
+    result
+}
+
+/// Does `request` in a store and signs it with the node's key. Also gives the message that was not there before.
+pub(crate) async fn perform(
+    store: &MessageStore,
+    secret: &Ed25519Secret,
+    misbehave: Misbehave,
+    request: &Request,
+    at: Timestamp,
+) -> (MemberResult, Option<NewMessage>) {
+    let done = match request {
+        Request::Store(request) => {
+            keep(store, misbehave, request, at).await.map(|(outcome, new)| (Some(outcome), new))
+        }
         _ => match Operation::of(request, at) {
-            Some(operation) => shared
-                .store
+            Some(operation) => store
                 .apply(operation, Arrival::Direct)
                 .await
-                .map(|applied| outcome_of(request, applied, at)),
-            None => Ok(None),
+                .map(|applied| (outcome_of(request, applied, at), None)),
+            None => Ok((None, None)),
         },
     };
-    match outcome {
-        Ok(outcome) => outcome.and_then(|outcome| sign(shared, request, outcome)).map_or_else(
-            || MemberResult::Failed(Failure::answered(500, "request failed")),
-            MemberResult::Done,
-        ),
+    match done {
+        Ok((outcome, new)) => {
+            let signed = outcome.and_then(|outcome| sign(secret, misbehave, request, outcome));
+            let failed = || MemberResult::Failed(Failure::answered(500, "request failed"));
+            (signed.map_or_else(failed, MemberResult::Done), new)
+        }
         Err(error) => {
             tracing::warn!(%error, method = request.method(), "a write was not done");
             let reason = match error {
@@ -37,16 +55,19 @@ pub(crate) async fn apply(shared: &Shared, request: &Request, at: Timestamp) -> 
                 StoreError::Busy => "the message store is busy",
                 _ => "the message store failed",
             };
-            MemberResult::Failed(Failure {
-                query_failure: true,
-                reason: Some(reason.to_owned()),
-                ..Failure::default()
-            })
+            let failure =
+                Failure { query_failure: true, reason: Some(reason.to_owned()), ..Failure::default() };
+            (MemberResult::Failed(failure), None)
         }
     }
 }
 
-async fn store(shared: &Shared, request: &Store, at: Timestamp) -> Result<Outcome, StoreError> {
+async fn keep(
+    store: &MessageStore,
+    misbehave: Misbehave,
+    request: &Store,
+    at: Timestamp,
+) -> Result<(Outcome, Option<NewMessage>), StoreError> {
     let hash = MessageHash::of(&request.account, request.namespace, &request.data);
     let message = NewMessage {
         owner: request.account,
@@ -56,16 +77,11 @@ async fn store(shared: &Shared, request: &Store, at: Timestamp) -> Result<Outcom
         expiry: request.expiry(),
         data: request.data.clone(),
     };
-    let Stored { already, expiry } = if shared.hooks.misbehave == Misbehave::Forgets {
-        Stored { already: false, expiry: message.expiry }
-    } else {
-        let stored = shared.store.store(message.clone(), at).await?;
-        if !stored.already {
-            shared.news.stored(&message, shared.now());
-        }
-        stored
-    };
-    Ok(Outcome::Stored { hash, expiry, already })
+    if misbehave == Misbehave::Forgets {
+        return Ok((Outcome::Stored { hash, expiry: message.expiry, already: false }, None));
+    }
+    let Stored { already, expiry } = store.store(message.clone(), at).await?;
+    Ok((Outcome::Stored { hash, expiry, already }, (!already).then_some(message)))
 }
 
 /// What is answered about what was done. `None` if it is not what was asked.
@@ -117,9 +133,14 @@ fn flat(found: BTreeMap<Namespace, Vec<MessageHash>>) -> Vec<MessageHash> {
     hashes
 }
 
-fn sign(shared: &Shared, request: &Request, outcome: Outcome) -> Option<NodeResult> {
-    match shared.hooks.misbehave {
+fn sign(
+    secret: &Ed25519Secret,
+    misbehave: Misbehave,
+    request: &Request,
+    outcome: Outcome,
+) -> Option<NodeResult> {
+    match misbehave {
         Misbehave::WrongKey => NodeResult::sign(request, outcome, &Ed25519Secret::from_seed(&[0x5a; 32])),
-        _ => NodeResult::sign(request, outcome, &shared.secret),
+        _ => NodeResult::sign(request, outcome, secret),
     }
 }

@@ -265,6 +265,7 @@ impl Node {
             .map_err(|source| NodeError::Network { path: config.network.clone(), source })?;
         let options = store::Options { max_bytes: config.max_store_bytes, ..store::Options::default() };
         let store = MessageStore::open(&config.data_dir.join(DATABASE_FILE), options)?;
+        let last_operation = store.last_operation()?;
         let own = secret.public();
         let mut waiting = waiting.map(|tell| {
             |unlisted: &Unlisted| {
@@ -291,7 +292,7 @@ impl Node {
             metrics,
             hooks,
             writes: Writes::new(),
-            order: WriteOrder::default(),
+            order: WriteOrder::behind(last_operation),
             peers: Pool::new(),
             clients: Load::of_clients(),
             members: Load::of_members(),

@@ -4,6 +4,9 @@
 //! has seen, and the other way round. So a client who sees its message and deletes it, or deletes a message and stores it
 //! again, is obeyed also where clocks differ and where both happen within a millisecond. Writes of one kind need no order:
 //! their effects do not depend on it.
+//!
+//! Seen is what this node was asked or told to do since it runs, what other members gave it, what its log holds, and of what
+//! is to be taken away, what lies in the store: the caller looks there, since that is rare, and stores are not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +19,7 @@ use crate::store::CLOCK_DIFFERENCE;
 /// How far the order may run ahead of this node's clock: as far as it follows others.
 const AHEAD: Duration = CLOCK_DIFFERENCE;
 
-/// The latest times this node knows of. Not kept on disk: they matter for as long as clocks differ.
+/// The latest times this node knows of.
 #[derive(Debug, Default)]
 pub(crate) struct WriteOrder {
     adding: AtomicU64,
@@ -24,6 +27,24 @@ pub(crate) struct WriteOrder {
 }
 
 impl WriteOrder {
+    /// Of a node that starts with a store whose log ends with an operation of that time.
+    pub(crate) fn behind(last_operation: Option<Timestamp>) -> Self {
+        let order = Self::default();
+        last_operation.into_iter().for_each(|at| order.taken_away(at));
+        order
+    }
+
+    /// The time of a client's write, `now` by this node's clock; later than `last_addition` to what it takes away.
+    pub(crate) fn new_time(
+        &self,
+        request: &Request,
+        last_addition: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Timestamp {
+        last_addition.into_iter().for_each(|at| self.added(at));
+        self.time_of(request, None, now)
+    }
+
     /// The time of a write, `now` by this node's clock: the time the entry node gave it, or a new one if this is the entry
     /// node, if it gave none, or if that is further from `now` than clocks can be apart.
     pub(crate) fn time_of(&self, request: &Request, given: Option<Timestamp>, now: Timestamp) -> Timestamp {
@@ -36,10 +57,20 @@ impl WriteOrder {
         own.fetch_max(at.0, Ordering::Relaxed);
         at
     }
+
+    /// Something of that time was added here.
+    pub(crate) fn added(&self, at: Timestamp) {
+        self.adding.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// Something was taken away here by a write of that time.
+    pub(crate) fn taken_away(&self, at: Timestamp) {
+        self.taking.fetch_max(at.0, Ordering::Relaxed);
+    }
 }
 
 /// Whether a write prolongs lives or begins them.
-fn adds(request: &Request) -> bool {
+pub(crate) fn adds(request: &Request) -> bool {
     match request {
         Request::Store(_) => true,
         Request::Expire(expire) => expire.mode == ExpireMode::Extend,
@@ -91,6 +122,18 @@ mod tests {
             }
         }
         assert_eq!(order.time_of(&store(), None, NOW.plus(AHEAD)), NOW.plus(AHEAD), "the clock catches up");
+    }
+
+    #[test]
+    fn what_was_done_before_the_start_and_by_others_counts() {
+        let ahead = |seconds| NOW.plus(Duration::from_secs(seconds));
+        let order = WriteOrder::behind(Some(ahead(5)));
+        assert!(order.time_of(&store(), None, NOW) > ahead(5));
+        assert!(order.new_time(&delete(), Some(ahead(20)), NOW) > ahead(20), "it is deleted as it is seen");
+        order.taken_away(ahead(30));
+        assert!(order.new_time(&store(), None, NOW) > ahead(30));
+        order.added(ahead(40));
+        assert!(order.new_time(&delete(), None, NOW) > ahead(40));
     }
 
     #[test]

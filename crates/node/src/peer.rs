@@ -69,7 +69,7 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
     Options {
         is_node: Arc::new(move |key| listed.view().directory().node(key).is_some()),
         on_node: Arc::new(move |connection| {
-            adopting.debts.is_back(&connection.peer().key);
+            adopting.debts.is_back(&connection.peer().key, Instant::now());
             adopting.peers.adopt(connection);
             adopting.member_is_back.notify_waiters();
         }),
@@ -168,10 +168,7 @@ async fn answer_node(
     match endpoint {
         PING => (PING, Ok(pong(shared))),
         "storage_cc" => {
-            let request = wire::decode_storage_cc(body)
-                .map_err(|e| RpcError::invalid(e.to_string()))
-                .and_then(|(method, params)| Forwarded::from_bt(method, params));
-            let answer = match request {
+            let answer = match read_forwarded(body) {
                 Ok(forwarded) => rpc::answer_forwarded(shared, &forwarded).await,
                 Err(error) => Err(error.into()),
             };
@@ -223,7 +220,7 @@ fn framed(answer: &Answer, as_bt: bool) -> quic::Answer {
     }
 }
 
-fn error_body(answer: &Answer) -> Bytes {
+pub(crate) fn error_body(answer: &Answer) -> Bytes {
     match answer.to_frame(0, true) {
         Frame::Reply { body, .. } | Frame::Error { body, .. } | Frame::Command { body, .. } => body.into(),
     }
@@ -260,6 +257,12 @@ pub(crate) fn forwarded(forwarded: &Forwarded) -> Vec<u8> {
     wire::encode_storage_cc(forwarded.request.method(), &forwarded.to_bt())
 }
 
+/// Reads it.
+pub(crate) fn read_forwarded(body: &[u8]) -> Result<Forwarded, RpcError> {
+    let (method, params) = wire::decode_storage_cc(body).map_err(|e| RpcError::invalid(e.to_string()))?;
+    Forwarded::from_bt(method, params)
+}
+
 /// Asks a member of the swarm to do `request` too; `body` is [`forwarded`].
 pub(crate) async fn forward(
     shared: &Shared,
@@ -277,10 +280,19 @@ pub(crate) async fn forward(
         // A member that has restarted ends old connections with the first thing it hears on them. Writes may be repeated.
         asked = ask(shared, node, Lane::Data, ("storage_cc", body), deadline).await;
     }
+    member_result(request, &to, asked)
+}
+
+/// What came of asking a member to do `request` too.
+pub(crate) fn member_result(
+    request: &Request,
+    member: &Ed25519Public,
+    asked: Result<Bytes, RequestError>,
+) -> MemberResult {
     match asked {
         Ok(answer) => NodeResult::from_bt(request, &answer)
             // A member's signature is checked here too, so that a client is not made to count what it will refuse.
-            .filter(|result| result.verify(request, &to).is_ok())
+            .filter(|result| result.verify(request, member).is_ok())
             .map_or_else(
                 || MemberResult::Failed(Failure { bad_peer_response: true, ..Failure::default() }),
                 MemberResult::Done,

@@ -94,6 +94,18 @@ pub struct NetworkView {
 }
 
 impl NetworkView {
+    /// How a node sees a directory. `last`: its entry when it was listed last. `None` if it never has been.
+    pub(crate) fn of(
+        directory: Directory,
+        signed: SignedDirectory,
+        own: Ed25519Public,
+        last: Option<SnodeRecord>,
+    ) -> Option<Self> {
+        let listed = directory.node(&own).copied();
+        let own = listed.or_else(|| Some(SnodeRecord { swarm: SwarmId::NONE, ..last? }))?;
+        Some(Self { directory, signed, own, is_listed: listed.is_some() })
+    }
+
     /// The verified directory.
     pub const fn directory(&self) -> &Directory {
         &self.directory
@@ -186,7 +198,8 @@ impl Registry {
                 if let Some(error) = trouble {
                     tracing::warn!(%error, "living on the directory accepted last");
                 }
-                let view = view(directory, signed, own, None).ok_or(RegistryError::NotListed { key: own })?;
+                let view = NetworkView::of(directory, signed, own, None)
+                    .ok_or(RegistryError::NotListed { key: own })?;
                 let current = watch::Sender::new(Arc::new(view));
                 return Ok(Self { lists, current, heard: watch::Sender::new(None) });
             }
@@ -267,7 +280,7 @@ impl Registry {
         self.current.send_if_modified(|current| {
             // Two may come at once; the higher stays.
             if height > current.directory.height
-                && let Some(newer) = view(directory, signed, self.lists.own, Some(current.own))
+                && let Some(newer) = NetworkView::of(directory, signed, self.lists.own, Some(current.own))
             {
                 *current = Arc::new(newer);
                 taken = true;
@@ -333,16 +346,4 @@ impl Lists {
         };
         Ok(known.is_none_or(|known| directory.height > known.height).then_some((directory, signed)))
     }
-}
-
-/// How the node sees a directory. `None` if it is not in it and has never been in one.
-fn view(
-    directory: Directory,
-    signed: SignedDirectory,
-    own: Ed25519Public,
-    last: Option<SnodeRecord>,
-) -> Option<NetworkView> {
-    let listed = directory.node(&own).copied();
-    let own = listed.or_else(|| Some(SnodeRecord { swarm: SwarmId::NONE, ..last? }))?;
-    Some(NetworkView { directory, signed, own, is_listed: listed.is_some() })
 }

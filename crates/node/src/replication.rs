@@ -5,17 +5,16 @@
 //! noting a debt, a lost disk), and moving is the only one that crosses swarms. All of them only add what can be added
 //! twice, so none needs to know what the others do.
 
-mod debts;
-mod moving;
-mod pulling;
-mod serve;
+pub(crate) mod debts;
+pub(crate) mod moving;
+pub(crate) mod pulling;
+pub(crate) mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_crypto::AccountId;
-use conclave_proto::rpc::Authority;
 use conclave_proto::sync::{self, Copies};
 use conclave_proto::{SnodeRecord, Timestamp};
 use conclave_transport::Deadline;
@@ -23,8 +22,12 @@ use conclave_transport::quic::{Lane, RequestError};
 
 use crate::authorise;
 use crate::node::Shared;
+use crate::order::WriteOrder;
 use crate::peer;
-use crate::store::{Arrival, CLOCK_DIFFERENCE, MEMORY, MessageCopy, Operation, Raise, StoreError};
+use crate::registry::NetworkView;
+use crate::store::{
+    Arrival, CLOCK_DIFFERENCE, MEMORY, MessageCopy, MessageStore, Operation, Raise, StoreError,
+};
 
 pub(crate) use debts::{Debts, deliver as deliver_debts, owe};
 pub(crate) use moving::run as move_what_belongs_elsewhere;
@@ -32,9 +35,9 @@ pub(crate) use pulling::run as compare_with_others;
 pub(crate) use serve::{KnownDigests, answer, mark_minutes};
 
 /// How long another node may take for one of these requests.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A minute in milliseconds.
-const MINUTE: u64 = 60_000;
+pub(crate) const MINUTE: u64 = 60_000;
 /// Rest after each batch, so that clients' requests come first.
 const REST: Duration = Duration::from_millis(20);
 
@@ -48,72 +51,116 @@ async fn ask(
     peer::ask(shared, node, Lane::Bulk, (endpoint, body), Deadline::after(PATIENCE)).await
 }
 
-/// Takes in what another node gives: messages that belong here, and operations that were allowed when they were made.
-/// Durable when it returns. Gives how many messages were new.
-async fn take_in(shared: &Arc<Shared>, copies: Copies) -> Result<usize, StoreError> {
-    for request in copies.operations {
-        match allowed_operation(shared, &request) {
-            Ok(operation) => {
-                shared.store.apply(operation, Arrival::Late).await?;
-            }
-            Err(why) => tracing::debug!(why, "an operation from another member is not taken over"),
-        }
-    }
+/// Takes in what another node gives. Durable when it returns.
+async fn take_in(shared: &Arc<Shared>, copies: Copies) -> Result<Taken, StoreError> {
     let view = shared.view();
-    let messages: Vec<MessageCopy> = copies
-        .messages
-        .into_iter()
-        .filter(|copy| view.is_ours(&copy.account))
-        .map(|copy| MessageCopy {
-            owner: copy.account,
-            namespace: copy.namespace,
-            timestamp: copy.timestamp,
-            stored_at: copy.stored_at,
-            raises: copy.raises.into_iter().map(|(at, expiry)| Raise { at, expiry }).collect(),
-            data: copy.data,
-        })
-        .collect();
-    if messages.is_empty() {
-        return Ok(0);
-    }
-    let accounts: Vec<AccountId> = messages.iter().map(|copy| copy.owner).collect();
-    let new = shared.store.merge(messages, shared.now()).await?;
-    if new > 0 {
+    let here = Here { store: &shared.store, view: &view, order: &shared.order, now: shared.now() };
+    let taken = here.take_in(copies).await?;
+    if taken.new > 0 {
         shared.digests.forget();
-        accounts.iter().for_each(|account| shared.news.arrived(account));
+        taken.accounts.iter().for_each(|account| shared.news.arrived(account));
     }
-    Ok(new)
+    Ok(taken)
 }
 
-/// An operation out of another member's log, if it was allowed at its time. Nobody's word is needed for that: the account's
-/// signature is in the request.
-fn allowed_operation(shared: &Shared, body: &[u8]) -> Result<Operation, &'static str> {
-    let (request, operation) = Operation::read(body).map_err(|_| "it cannot be read")?;
-    if !shared.view().is_ours(&operation.owner) {
-        return Err("its account is kept elsewhere");
-    }
-    let now = shared.now();
-    if operation.at > now.plus(CLOCK_DIFFERENCE) {
-        return Err("it is of the future");
-    }
-    if operation.at < now.minus(MEMORY) && !operation.is_kept_for_good() {
-        return Err("nothing it could concern lives any more");
-    }
-    authorise::check_times(&request, operation.at, authorise::From::Member)
-        .map_err(|_| "its times do not fit together")?;
-    let authority = request.verify().map_err(|_| "its signature does not hold")?;
-    if let Authority::Subaccount(token) = authority {
-        let revoked = shared.store.revoked_since(&operation.owner, &token).map_err(|_| "the store failed")?;
-        if revoked.is_some_and(|since| since <= operation.at) {
-            return Err("its subaccount had been revoked");
+/// Where and when something is taken in.
+pub(crate) struct Here<'a> {
+    /// The own store.
+    pub(crate) store: &'a MessageStore,
+    /// The network, as this node sees it.
+    pub(crate) view: &'a NetworkView,
+    /// Learns of what is taken in.
+    pub(crate) order: &'a WriteOrder,
+    /// By this node's clock.
+    pub(crate) now: Timestamp,
+}
+
+/// What was taken in.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Messages that were not here before.
+    pub(crate) new: usize,
+    /// The accounts of all messages that came.
+    pub(crate) accounts: Vec<AccountId>,
+    /// Nothing was left that might be taken another time: because it belongs elsewhere in the directory that this node
+    /// knows, or because its clock is behind. What is against the rules does not count.
+    pub(crate) complete: bool,
+}
+
+/// Why an operation is not taken over.
+#[derive(Clone, Copy, Debug)]
+enum NotTaken {
+    /// Perhaps another time.
+    Now(&'static str),
+    Ever(&'static str),
+}
+
+impl Here<'_> {
+    /// Takes in what another node gives: messages that belong here, and operations that were allowed when they were made.
+    /// Durable when it returns.
+    pub(crate) async fn take_in(&self, copies: Copies) -> Result<Taken, StoreError> {
+        let mut complete = true;
+        for request in copies.operations {
+            match self.allowed_operation(&request) {
+                Ok(operation) => {
+                    self.order.taken_away(operation.at);
+                    self.store.apply(operation, Arrival::Late).await?;
+                }
+                Err(not_taken) => {
+                    complete &= matches!(not_taken, NotTaken::Ever(_));
+                    let (NotTaken::Now(why) | NotTaken::Ever(why)) = not_taken;
+                    tracing::debug!(why, "an operation from another member is not taken over");
+                }
+            }
         }
+        let latest = self.now.plus(CLOCK_DIFFERENCE);
+        complete &= copies.messages.iter().all(|copy| {
+            let of_the_future = copy.stored_at > latest || copy.raises.iter().any(|(at, _)| *at > latest);
+            self.view.is_ours(&copy.account) && !of_the_future
+        });
+        let messages: Vec<MessageCopy> = copies
+            .messages
+            .into_iter()
+            .filter(|copy| self.view.is_ours(&copy.account))
+            .map(|copy| MessageCopy {
+                owner: copy.account,
+                namespace: copy.namespace,
+                timestamp: copy.timestamp,
+                stored_at: copy.stored_at,
+                raises: copy.raises.into_iter().map(|(at, expiry)| Raise { at, expiry }).collect(),
+                data: copy.data,
+            })
+            .collect();
+        let accounts = messages.iter().map(|copy| copy.owner).collect();
+        let new = if messages.is_empty() { 0 } else { self.store.merge(messages, self.now).await? };
+        Ok(Taken { new, accounts, complete })
     }
-    Ok(operation)
+
+    /// An operation out of another member's log, if it was allowed at its time. Nobody's word is needed for that: the
+    /// account's signature is in the request.
+    fn allowed_operation(&self, body: &[u8]) -> Result<Operation, NotTaken> {
+        let (request, operation) = Operation::read(body).map_err(|_| NotTaken::Ever("it cannot be read"))?;
+        if !self.view.is_ours(&operation.owner) {
+            return Err(NotTaken::Now("its account is kept elsewhere"));
+        }
+        if operation.at > self.now.plus(CLOCK_DIFFERENCE) {
+            return Err(NotTaken::Now("it is of the future"));
+        }
+        if operation.at < self.now.minus(MEMORY) && !operation.is_kept_for_good() {
+            return Err(NotTaken::Ever("nothing it could concern lives any more"));
+        }
+        authorise::check_times(&request, operation.at, authorise::From::Member)
+            .map_err(|_| NotTaken::Ever("its times do not fit together"))?;
+        // Whether a subaccount had been revoked is for the member that took it, which may not have known: what it did cannot
+        // be undone, so refusing it here would only leave members with different mailboxes. A liar could name an earlier time.
+        request.verify().map_err(|_| NotTaken::Ever("its signature does not hold"))?;
+        Ok(operation)
+    }
 }
 
 /// What is compared leaves out what expires about now; all members of a swarm that compare in the same minute leave out the
 /// same, so that digests can be used again.
-fn cutoff(now: Timestamp) -> Timestamp {
+pub(crate) fn cutoff(now: Timestamp) -> Timestamp {
     Timestamp((now.0 / MINUTE + 2) * MINUTE)
 }
 

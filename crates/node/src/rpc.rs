@@ -1,18 +1,23 @@
 //! What clients ask, answered (storage-and-onion 2); and what other members ask for them.
 //!
-//! Every request bound to an account is held against the swarm first, then [`authorise`]d. Reading is in
+//! Every request bound to an account is held against the swarm first, then [`authorise`]d: [`admit`]. Reading is in
 //! [`reading`], writing in [`writes`] and [`local`].
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use conclave_proto::rpc::answers::{self, MemberResult};
-use conclave_proto::rpc::{Answer, Body, Dict, Forwarded, IfElse, Request, Retrieve, Value, Wait};
+use conclave_crypto::AccountId;
+use conclave_proto::Timestamp;
+use conclave_proto::rpc::answers::{self, MemberResult, Stamp};
+use conclave_proto::rpc::{
+    Answer, Body, Dict, Forwarded, IfElse, Request, Retrieve, SubaccountToken, Value, Wait,
+};
 
 use crate::authorise::{From, authorise};
 use crate::hooks::{Misbehave, Received};
 use crate::node::Shared;
+use crate::registry::NetworkView;
 use crate::store::{self, MAX_RETRIEVE};
 use crate::{local, reading, writes};
 
@@ -76,12 +81,14 @@ pub(crate) async fn answer_forwarded(shared: &Arc<Shared>, forwarded: &Forwarded
     if shared.hooks.misbehave == Misbehave::Rubbish {
         return Ok(b"rubbish".to_vec());
     }
-    if let Some(refused) = wrong_swarm(shared, request) {
-        return Err(refused);
-    }
-    authorise(shared, request, From::Member).await?;
+    admitted(shared, request, From::Member).await?;
     let at = shared.order.time_of(request, forwarded.at, shared.now());
-    match local::apply(shared, request, at).await {
+    answer_of_member(local::apply(shared, request, at).await)
+}
+
+/// What a member answers to a forwarded write.
+pub(crate) fn answer_of_member(result: MemberResult) -> Result<Vec<u8>, Answer> {
+    match result {
         MemberResult::Done(result) => Ok(answers::member_answer(&result)),
         MemberResult::Failed(failure) => {
             Err(Answer::error(500, failure.reason.unwrap_or_else(|| "request failed".to_owned())))
@@ -151,10 +158,7 @@ async fn if_else(shared: &Arc<Shared>, request: IfElse, via: Via) -> Answer {
 }
 
 async fn single(shared: &Arc<Shared>, request: Request, share: Share) -> Answer {
-    if let Some(refused) = wrong_swarm(shared, &request) {
-        return refused;
-    }
-    if let Err(refused) = authorise(shared, &request, From::Client).await {
+    if let Err(refused) = admitted(shared, &request, From::Client).await {
         return refused;
     }
     let read = match request {
@@ -165,7 +169,7 @@ async fn single(shared: &Arc<Shared>, request: Request, share: Share) -> Answer 
         }
         Request::GetExpiries(request) => reading::expiries(shared, request).await,
         Request::RevokedSubaccounts(request) => reading::revoked(shared, request).await,
-        Request::GetSwarm(account) => Ok(reading::swarm(shared, &account, 200)),
+        Request::GetSwarm(account) => Ok(reading::swarm(shared, &account)),
         Request::Info => Ok(reading::info(shared)),
         Request::ActiveNodesBin => Ok(reading::active_nodes(shared)),
         Request::ConclaveDirectory => Ok(reading::directory(shared)),
@@ -178,18 +182,33 @@ async fn single(shared: &Arc<Shared>, request: Request, share: Share) -> Answer 
 /// Whether a client may wait for news.
 pub(crate) async fn allow_wait(shared: &Arc<Shared>, wait: &Wait) -> Result<(), Answer> {
     // Checks look at requests, and this is one.
-    let request = Request::ConclaveWait(wait.clone());
-    match wrong_swarm(shared, &request) {
-        Some(refused) => Err(refused),
-        None => authorise(shared, &request, From::Client).await,
-    }
+    admitted(shared, &Request::ConclaveWait(wait.clone()), From::Client).await
 }
 
-fn wrong_swarm(shared: &Shared, request: &Request) -> Option<Answer> {
-    let account = request.account()?;
-    let view = shared.view();
-    if view.directory().swarms().is_empty() {
-        return Some(Answer::error(500, "No swarms known!"));
+async fn admitted(shared: &Arc<Shared>, request: &Request, from: From) -> Result<(), Answer> {
+    let revoked_since = |account, token| shared.read(move |store| store.revoked_since(&account, &token));
+    admit(&shared.view(), shared.stamp(), request, from, revoked_since).await
+}
+
+/// Whether a node with this view of the network has to do what is asked: of an account, it must be one of its swarm's, and
+/// the request must be allowed.
+pub(crate) async fn admit<F>(
+    view: &NetworkView,
+    stamp: Stamp,
+    request: &Request,
+    from: From,
+    revoked_since: impl FnOnce(AccountId, SubaccountToken) -> F,
+) -> Result<(), Answer>
+where
+    F: Future<Output = Result<Option<Timestamp>, Answer>>,
+{
+    if let Some(account) = request.account() {
+        if view.directory().swarms().is_empty() {
+            return Err(Answer::error(500, "No swarms known!"));
+        }
+        if !view.is_ours(account) {
+            return Err(view.swarm_members(account).to_answer(421, stamp));
+        }
     }
-    (!view.is_ours(account)).then(|| reading::swarm(shared, account, 421))
+    authorise(request, stamp.t, from, revoked_since).await
 }

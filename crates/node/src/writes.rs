@@ -1,10 +1,11 @@
 //! Carries out what the swarm's coordinator decides: the thin shell around [`crate::swarm`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use conclave_crypto::Ed25519Public;
 use conclave_proto::Timestamp;
 use conclave_proto::rpc::answers::{MemberResult, SwarmAnswer};
 use conclave_proto::rpc::{Answer, Forwarded, Request};
@@ -12,8 +13,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::node::Shared;
+use crate::store::Operation;
 use crate::swarm::{Coordinator, Effect, Event, Member, WriteId};
-use crate::{local, peer, replication};
+use crate::{local, order, peer, replication};
 
 /// The writes of this node that are under way.
 pub(crate) struct Writes {
@@ -62,7 +64,15 @@ impl Writes {
 pub(crate) async fn write(shared: &Arc<Shared>, request: Request) -> Answer {
     let write = WriteId(shared.writes.next.fetch_add(1, Ordering::Relaxed));
     let (answer, answered) = oneshot::channel();
-    let at = shared.order.time_of(&request, None, shared.now());
+    let now = shared.now();
+    let last_addition = match Operation::of(&request, now) {
+        // It is answered the wrong way round at worst.
+        Some(operation) if !order::adds(&request) => {
+            shared.read(move |store| store.last_addition(&operation)).await.ok().flatten()
+        }
+        _ => None,
+    };
+    let at = shared.order.new_time(&request, last_addition, now);
     shared
         .writes
         .waiting()
@@ -135,11 +145,7 @@ fn carry_out(shared: &Arc<Shared>) {
             Effect::Answer { write, local, others } => {
                 let Some(waiting) = shared.writes.waiting().remove(&write) else { continue };
                 if matches!(local, MemberResult::Done(_)) {
-                    let missed: Vec<_> = others
-                        .iter()
-                        .filter(|(_, result)| matches!(result, MemberResult::Failed(_)))
-                        .map(|(key, _)| *key)
-                        .collect();
+                    let missed = missed(&others);
                     if !missed.is_empty() {
                         let (shared, request) = (Arc::clone(shared), Arc::clone(&waiting.request));
                         let at = waiting.at;
@@ -147,7 +153,7 @@ fn carry_out(shared: &Arc<Shared>) {
                     }
                 }
                 let own = shared.secret.public();
-                let mut members: std::collections::BTreeMap<[u8; 32], MemberResult> =
+                let mut members: BTreeMap<[u8; 32], MemberResult> =
                     others.into_iter().map(|(key, result)| (*key.as_bytes(), result)).collect();
                 members.insert(*own.as_bytes(), local);
                 let answer = SwarmAnswer(members).to_answer(&waiting.request, own.as_bytes(), shared.stamp());
@@ -160,6 +166,12 @@ fn carry_out(shared: &Arc<Shared>) {
             }
         }
     }
+}
+
+/// The members that have not done a write.
+pub(crate) fn missed(others: &BTreeMap<Ed25519Public, MemberResult>) -> Vec<Ed25519Public> {
+    let failed = others.iter().filter(|(_, result)| matches!(result, MemberResult::Failed(_)));
+    failed.map(|(key, _)| *key).collect()
 }
 
 fn request_of(shared: &Shared, write: WriteId) -> Option<(Arc<Request>, Timestamp)> {

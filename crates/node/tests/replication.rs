@@ -5,16 +5,17 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{Swarm, account, b64, node_secret, now, store_of};
 use conclave_node::store::Query;
 use conclave_node::{Hooks, Node};
 use conclave_proto::network::Directory;
 use conclave_proto::peer::{PushedMessage, encode_push};
 use conclave_proto::rpc::{Lifetime, Request, signing};
-use conclave_proto::sync::{self, Copies, Copy};
+use conclave_proto::sync::{self, AccountKeys, Copies, Copy, Keys};
 use conclave_proto::{MessageHash, Namespace, SwarmId};
 use conclave_transport::Deadline;
-use conclave_transport::quic::{Alpn, Connection, Endpoint, Lane};
+use conclave_transport::quic::{Alpn, Connection, Endpoint, Lane, RequestError};
 use serde_json::json;
 
 /// What a node itself keeps in somebody's inbox, in the order it came.
@@ -177,6 +178,10 @@ async fn push(swarm: &Swarm, to: usize, copies: &Copies) {
     assert_eq!(answer, "OK");
 }
 
+fn misdirected(answer: &Result<Bytes, RequestError>) -> bool {
+    matches!(answer, Err(RequestError::Remote(body)) if body.starts_with(b"421 "))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_member_gives_is_held_against_the_rules() {
     let mut swarm = Swarm::listed(&[0, 1 << 63]);
@@ -196,10 +201,25 @@ async fn what_a_member_gives_is_held_against_the_rules() {
     };
     let (_endpoint, connection) = as_member(&swarm, 1, 0).await;
     let deadline = Deadline::after(Duration::from_secs(60));
-    let answer = connection.request(Lane::Bulk, sync::COPIES, &copies.encode(), deadline).await.unwrap();
-    assert_eq!(answer, "OK");
+    let answer = connection.request(Lane::Bulk, sync::COPIES, &copies.encode(), deadline).await;
+    assert!(
+        misdirected(&answer),
+        "whoever has what belongs elsewhere must not think that it is taken: {answer:?}"
+    );
     assert_eq!(kept(&swarm.nodes[0], ours), ["fine"]);
     assert!(kept(&swarm.nodes[0], foreign).is_empty());
+    let keys = |number| Keys {
+        accounts: vec![AccountKeys {
+            account: *account(number).id(),
+            messages: vec![],
+            operations: vec![[7; 32]],
+        }],
+        more: false,
+    };
+    let offer = connection.request(Lane::Bulk, sync::OFFER, &keys(foreign).encode(), deadline).await;
+    assert!(misdirected(&offer), "nor that nothing is lacking: {offer:?}");
+    let lacking = connection.request(Lane::Bulk, sync::OFFER, &keys(ours).encode(), deadline).await.unwrap();
+    assert_eq!(Keys::decode(&lacking), Ok(keys(ours)));
     // As nodes of other programs push, with and without a namespace.
     let pushed = PushedMessage {
         account: *account(ours).id(),

@@ -1,7 +1,7 @@
 //! Ours: how members of a swarm compare what they keep, and hand each other what one lacks (docs/protocol/extensions,
 //! docs/decisions/0007).
 //!
-//! What is compared is names: of messages with their expiries, and of the operations that took something away. Everything a
+//! What is compared is names: of messages with their states, and of the operations that took something away. Everything a
 //! peer sends is bounded here; whether it may be believed is the node's to check.
 
 use conclave_crypto::AccountId;
@@ -24,8 +24,10 @@ pub const COPIES: &str = "conclave_copies";
 pub const BUCKETS: usize = 1024;
 /// Bytes of a digest.
 pub const DIGEST_LENGTH: usize = 16;
-/// Names in one answer or offer: with accounts of one message each, some 4 MB.
+/// Names in one answer or offer: with accounts of one message each, some 5 MB.
 pub const MAX_KEYS: usize = 50_000;
+/// Bytes of a message's name with its state.
+const NAMED: usize = 32 + State::LENGTH;
 /// Bytes of messages and requests in one batch, but at least one of them.
 pub const MAX_BATCH_BYTES: usize = 1_000_000;
 /// Raises of one message: more than any honest one has.
@@ -33,6 +35,39 @@ const MAX_RAISES: usize = 64;
 
 /// A name: the bytes of a message hash, or of an operation.
 pub type Name = [u8; 32];
+
+/// What members must agree on about a message they have. Two that differ in it give each other their copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct State {
+    /// Until when it lives.
+    pub expiry: Timestamp,
+    /// When a client last stored it: what was deleted before that does not concern it.
+    pub stored_at: Timestamp,
+    /// When that store said it was sent. Of two stores in one millisecond the later one counts.
+    pub timestamp: Timestamp,
+}
+
+impl State {
+    /// Bytes of a state on the wire.
+    pub const LENGTH: usize = 24;
+
+    /// The times, big-endian.
+    pub fn to_bytes(self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        let times = [self.expiry, self.stored_at, self.timestamp];
+        for (place, time) in bytes.as_chunks_mut().0.iter_mut().zip(times) {
+            *place = time.0.to_be_bytes();
+        }
+        bytes
+    }
+
+    /// Reads them.
+    pub fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
+        let mut times = bytes.as_chunks().0.iter().map(|time| Timestamp(u64::from_be_bytes(*time)));
+        let mut next = || times.next().unwrap_or_default();
+        Self { expiry: next(), stored_at: next(), timestamp: next() }
+    }
+}
 
 /// Why a message between members cannot be read. The sender's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,8 +118,8 @@ pub struct KeysRequest {
 pub struct AccountKeys {
     /// Which account.
     pub account: AccountId,
-    /// Messages, with their expiries.
-    pub messages: Vec<(Name, Timestamp)>,
+    /// Messages, with their states.
+    pub messages: Vec<(Name, State)>,
     /// Operations.
     pub operations: Vec<Name>,
 }
@@ -202,10 +237,10 @@ impl Keys {
         let mut list = ListWriter::new();
         list.int(u64::from(self.more));
         for keys in &self.accounts {
-            let mut messages = Vec::with_capacity(keys.messages.len() * 40);
-            for (name, expiry) in &keys.messages {
+            let mut messages = Vec::with_capacity(keys.messages.len() * NAMED);
+            for (name, state) in &keys.messages {
                 messages.extend_from_slice(name);
-                messages.extend_from_slice(&expiry.0.to_be_bytes());
+                messages.extend_from_slice(&state.to_bytes());
             }
             let mut entry = ListWriter::new();
             entry.bytes(keys.account.as_bytes()).bytes(messages).bytes(keys.operations.concat());
@@ -225,7 +260,7 @@ impl Keys {
         while !list.is_empty() {
             let mut entry = list.list()?;
             let account = account(entry.bytes()?)?;
-            let (messages, []) = entry.bytes()?.as_chunks::<40>() else {
+            let (messages, []) = entry.bytes()?.as_chunks::<NAMED>() else {
                 return Err(InvalidSync::Value("names of messages"));
             };
             let (operations, []) = entry.bytes()?.as_chunks::<32>() else {
@@ -233,11 +268,11 @@ impl Keys {
             };
             let messages = messages.iter().map(|entry| {
                 let mut name = [0; 32];
-                let mut expiry = [0; 8];
+                let mut state = [0; State::LENGTH];
                 let (head, tail) = entry.split_at(32);
                 name.copy_from_slice(head);
-                expiry.copy_from_slice(tail);
-                (name, Timestamp(u64::from_be_bytes(expiry)))
+                state.copy_from_slice(tail);
+                (name, State::from_bytes(state))
             });
             let keys = AccountKeys { account, messages: messages.collect(), operations: operations.to_vec() };
             // An account counts too, or empty ones would be free.
@@ -307,13 +342,7 @@ impl Copies {
             if raises.len() > MAX_RAISES {
                 return Err(InvalidSync::TooMany);
             }
-            let raises = raises.iter().map(|raise| {
-                let number = u128::from_be_bytes(*raise);
-                let [at, expiry] = [number >> 64, number & u128::from(u64::MAX)];
-                let time = |number| Timestamp(u64::try_from(number).unwrap_or(u64::MAX));
-                (time(at), time(expiry))
-            });
-            let raises = raises.collect();
+            let raises = raises.iter().map(|raise| two_times(*raise).into()).collect();
             let data = entry.bytes()?.to_vec();
             if data.len() > crate::rpc::MAX_STORE_DATA {
                 return Err(InvalidSync::Value("data"));
@@ -326,6 +355,12 @@ impl Copies {
         }
         Ok(Self { messages, operations, more })
     }
+}
+
+fn two_times(bytes: [u8; 16]) -> [Timestamp; 2] {
+    let number = u128::from_be_bytes(bytes);
+    [number >> 64, number & u128::from(u64::MAX)]
+        .map(|time| Timestamp(u64::try_from(time).unwrap_or(u64::MAX)))
 }
 
 fn account(bytes: &[u8]) -> Result<AccountId, InvalidSync> {
@@ -348,6 +383,14 @@ mod tests {
         any::<u64>().prop_map(Timestamp)
     }
 
+    fn state() -> impl Strategy<Value = State> {
+        (time(), time(), time()).prop_map(|(expiry, stored_at, timestamp)| State {
+            expiry,
+            stored_at,
+            timestamp,
+        })
+    }
+
     prop_compose! {
         fn copies()(
             messages in vec((any_account(), any::<i16>(), time(), time(), vec((time(), time()), 0..4), vec(any::<u8>(), 0..50)), 0..4),
@@ -364,7 +407,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_members_say_is_read_as_it_was_written(
-            accounts in vec((any_account(), vec((any::<Name>(), time()), 0..4), vec(any::<Name>(), 0..4)), 0..4),
+            accounts in vec((any_account(), vec((any::<Name>(), state()), 0..4), vec(any::<Name>(), 0..4)), 0..4),
             more: bool, copies in copies(), bucket in 0..BUCKETS, cutoff in time(), after in proptest::option::of((any_account(), any::<Name>())),
         ) {
             let accounts =

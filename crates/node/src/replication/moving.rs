@@ -4,25 +4,27 @@
 //! given that; the others get it by comparing. Every node that has something does this by itself, and each picks
 //! another member where it can, so that no one's failure matters. Nothing is deleted here: it expires.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use conclave_crypto::AccountId;
-use conclave_proto::sync::{self, Keys};
-use conclave_proto::{SnodeRecord, SwarmId};
+use conclave_proto::sync::{self, InvalidSync, Keys};
+use conclave_proto::{SnodeRecord, SwarmId, Timestamp};
 use rand_core::{OsRng, RngCore as _};
 
 use super::serve::collect;
 use super::{REST, ask, cutoff};
 use crate::node::Shared;
+use crate::registry::NetworkView;
+use crate::store::{MessageStore, StoreError};
 
 /// Accounts that are looked at in one step.
-const STEP: usize = 200;
+pub(crate) const STEP: usize = 200;
 /// The pause before what could not be brought is tried again.
-const AGAIN: Duration = Duration::from_secs(15);
+pub(crate) const AGAIN: Duration = Duration::from_secs(15);
 /// Where the work has come to: the height of the directory for which everything was brought.
-const META_MOVED: &str = "moved_for_height";
+pub(crate) const META_MOVED: &str = "moved_for_height";
 
 /// Brings what belongs elsewhere there, after each change of the directory. Never ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -71,13 +73,7 @@ async fn everything(shared: &Arc<Shared>) -> Result<usize, String> {
         let Some(last) = accounts.last() else { break };
         after = Some(*last);
         let view = shared.view();
-        let mut elsewhere: BTreeMap<SwarmId, Vec<AccountId>> = BTreeMap::new();
-        for account in accounts.iter().filter(|account| !view.is_ours(account)) {
-            if let Some(swarm) = view.directory().swarm_of(account) {
-                elsewhere.entry(swarm).or_default().push(*account);
-            }
-        }
-        for (swarm, accounts) in elsewhere {
+        for (swarm, accounts) in elsewhere(&view, &accounts) {
             let members: Vec<SnodeRecord> = view.directory().members(swarm).copied().collect();
             match bring(shared, &members, accounts).await {
                 Ok(count) => moved += count,
@@ -111,35 +107,116 @@ async fn bring_to(
     member: &SnodeRecord,
     accounts: &[AccountId],
 ) -> Result<usize, String> {
-    let unreadable = |_| "the store cannot be read".to_owned();
-    let mut moved = 0;
-    for &account in accounts {
+    let mut delivery = Delivery::new(accounts.iter().copied());
+    loop {
         let cutoff = cutoff(shared.now());
-        let keys = shared.read(move |store| store.keys_of(&account, cutoff)).await.map_err(unreadable)?;
-        if keys.count() == 0 {
-            continue;
-        }
-        let offer = Keys { accounts: vec![keys], more: false };
-        let answer = ask(shared, member, sync::OFFER, &offer.encode()).await.map_err(|e| e.to_string())?;
-        let mut lacking = Keys::decode(&answer).map_err(|e| e.to_string())?;
-        while let Some(first) = lacking.accounts.first_mut() {
-            let part = Keys { accounts: vec![first.clone()], more: false };
-            let copies = shared.read(move |store| collect(store, &part)).await.map_err(unreadable)?;
-            let (messages, operations) = (copies.messages.len(), copies.operations.len());
-            let more = copies.more && messages + operations > 0;
-            if messages + operations > 0 {
-                ask(shared, member, sync::COPIES, &copies.encode()).await.map_err(|e| e.to_string())?;
-                moved += messages;
-            }
-            if more {
-                first.operations.drain(..operations.min(first.operations.len()));
-                first.messages.drain(..messages.min(first.messages.len()));
-            }
-            if !more || first.count() == 0 {
-                lacking.accounts.remove(0);
-            }
-            tokio::time::sleep(REST).await;
+        let step = shared.read(move |store| {
+            let next = delivery.next(store, cutoff)?;
+            Ok((delivery, next))
+        });
+        let (back, next) = step.await.map_err(|_| "the store cannot be read".to_owned())?;
+        delivery = back;
+        let Some((endpoint, body)) = next else { return Ok(delivery.moved()) };
+        let answer = ask(shared, member, endpoint, &body).await.map_err(|e| e.to_string())?;
+        delivery.answered(&answer).map_err(|e| e.to_string())?;
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// Of these accounts, those that other swarms keep, by swarm.
+pub(crate) fn elsewhere(view: &NetworkView, accounts: &[AccountId]) -> BTreeMap<SwarmId, Vec<AccountId>> {
+    let mut elsewhere: BTreeMap<SwarmId, Vec<AccountId>> = BTreeMap::new();
+    for account in accounts.iter().filter(|account| !view.is_ours(account)) {
+        if let Some(swarm) = view.directory().swarm_of(account) {
+            elsewhere.entry(swarm).or_default().push(*account);
         }
     }
-    Ok(moved)
+    elsewhere
+}
+
+/// Bringing accounts to one member, step by step: what is here of each is offered, and what it lacks is given. Performs no
+/// IO: what [`Self::next`] says is asked of the member, and [`Self::answered`] told its answer.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    accounts: VecDeque<AccountId>,
+    state: State,
+    moved: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The first account is to be offered, or has been.
+    Offering,
+    /// This is lacking there.
+    Giving(Keys),
+    /// So much of it has been given, and whether there is more of the first account.
+    Given { lacking: Keys, messages: usize, operations: usize, more: bool },
+}
+
+impl Delivery {
+    pub(crate) fn new(accounts: impl IntoIterator<Item = AccountId>) -> Self {
+        Self { accounts: accounts.into_iter().collect(), state: State::Offering, moved: 0 }
+    }
+
+    /// How many messages have been given.
+    pub(crate) const fn moved(&self) -> usize {
+        self.moved
+    }
+
+    /// What is asked of the member next; `None` when all is there.
+    pub(crate) fn next(
+        &mut self,
+        store: &MessageStore,
+        cutoff: Timestamp,
+    ) -> Result<Option<(&'static str, Vec<u8>)>, StoreError> {
+        while let State::Giving(lacking) = &mut self.state {
+            let Some(first) = lacking.accounts.first() else {
+                self.next_account();
+                break;
+            };
+            let copies = collect(store, &Keys { accounts: vec![first.clone()], more: false })?;
+            let (messages, operations) = (copies.messages.len(), copies.operations.len());
+            if messages + operations == 0 {
+                lacking.accounts.remove(0);
+                continue;
+            }
+            let lacking = std::mem::take(lacking);
+            self.state = State::Given { lacking, messages, operations, more: copies.more };
+            return Ok(Some((sync::COPIES, copies.encode())));
+        }
+        while let Some(account) = self.accounts.front() {
+            let keys = store.keys_of(account, cutoff)?;
+            if keys.count() > 0 {
+                let offer = Keys { accounts: vec![keys], more: false };
+                return Ok(Some((sync::OFFER, offer.encode())));
+            }
+            self.next_account();
+        }
+        Ok(None)
+    }
+
+    /// Goes on with the member's answer.
+    pub(crate) fn answered(&mut self, answer: &[u8]) -> Result<(), InvalidSync> {
+        match &mut self.state {
+            State::Offering => self.state = State::Giving(Keys::decode(answer)?),
+            State::Giving(_) => {}
+            State::Given { lacking, messages, operations, more } => {
+                self.moved += *messages;
+                if let Some(first) = lacking.accounts.first_mut() {
+                    first.operations.drain(..(*operations).min(first.operations.len()));
+                    first.messages.drain(..(*messages).min(first.messages.len()));
+                    if !*more || first.count() == 0 {
+                        lacking.accounts.remove(0);
+                    }
+                }
+                self.state = State::Giving(std::mem::take(lacking));
+            }
+        }
+        Ok(())
+    }
+
+    fn next_account(&mut self) {
+        self.accounts.pop_front();
+        self.state = State::Offering;
+    }
 }

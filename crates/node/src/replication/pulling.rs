@@ -1,16 +1,16 @@
 //! Comparing with the other members, one after the other, and getting what is lacking.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use conclave_proto::sync::{AccountKeys, Digests};
+use conclave_proto::sync::{AccountKeys, Copies, Digests};
 use conclave_proto::{SnodeRecord, Timestamp};
 use rand_core::{OsRng, RngCore as _};
-use tokio::time::Instant;
 
-use super::{REST, ask, cutoff, take_in};
+use super::{KnownDigests, REST, ask, cutoff, take_in};
 use crate::node::Shared;
-use crate::store::StoreError;
+use crate::registry::NetworkView;
+use crate::store::{MessageStore, StoreError};
 use crate::swarm::reconcile::{Local, Pull, Step};
 
 /// How often one other member is compared with; each in its turn.
@@ -23,49 +23,89 @@ const AFTER_A_CHANGE: Duration = Duration::from_secs(20);
 /// What was stored less long ago is not fetched yet.
 const RIPE_AFTER: Duration = Duration::from_secs(3);
 
+/// With whom a node compares next, and when.
+#[derive(Debug)]
+pub(crate) struct Rota {
+    turn: usize,
+    quick_until: Instant,
+    failures: u32,
+}
+
+impl Rota {
+    /// A node that has just started compares with everybody.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { turn: 0, quick_until: now + AFTER_A_CHANGE, failures: 0 }
+    }
+
+    /// Whose turn it is, if there is anybody.
+    pub(crate) fn next<'a>(&mut self, members: &'a [SnodeRecord]) -> Option<&'a SnodeRecord> {
+        let next = members.get(self.turn % members.len().max(1));
+        self.turn = self.turn.wrapping_add(1);
+        next
+    }
+
+    /// A comparison has come to its end, or could not.
+    pub(crate) fn compared(&mut self, failed: bool) {
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+    }
+
+    /// The pause before the next one. `random`: not all members at the same moment.
+    pub(crate) fn pause(&self, now: Instant, random: u32) -> Duration {
+        let pause = match self.failures {
+            0 if now >= self.quick_until => EVERY,
+            failures => SOON.saturating_mul(1 << failures.min(5)).min(EVERY),
+        };
+        pause + pause.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
+
+    /// The members are others now.
+    pub(crate) fn swarm_changed(&mut self, now: Instant) {
+        self.quick_until = now + AFTER_A_CHANGE;
+    }
+
+    /// There is something to be learnt soon: a member is there again, or has what was too young to be fetched.
+    pub(crate) fn soon(&mut self, now: Instant) {
+        self.quick_until = self.quick_until.max(now + 2 * RIPE_AFTER);
+    }
+}
+
+/// Leaves out what was stored a moment ago: it is on its way here from its entry node. Says whether anything was.
+pub(crate) fn leave_unripe(copies: &mut Copies, now: Timestamp) -> bool {
+    let (ripe, all) = (now.minus(RIPE_AFTER), copies.messages.len());
+    copies.messages.retain(|copy| copy.stored_at <= ripe);
+    copies.messages.len() < all
+}
+
 /// Compares with the members in turn, in quick succession for a while after something changed. Never ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut views = shared.registry.views();
-    let mut quick_until = Instant::now() + AFTER_A_CHANGE;
-    let mut turn = 0usize;
-    let mut failures = 0u32;
+    let mut rota = Rota::new(Instant::now());
     loop {
         let members: Vec<SnodeRecord> = shared.view().others().copied().collect();
-        if let Some(member) = members.get(turn % members.len().max(1)) {
-            match compare(&shared, member).await {
+        if let Some(member) = rota.next(&members) {
+            let compared = compare(&shared, member).await;
+            rota.compared(compared.is_err());
+            match compared {
                 Ok(found) => {
-                    failures = 0;
                     if found.new > 0 {
                         tracing::info!(found.new, "messages that were missing came from another member");
                     }
                     if found.unripe {
-                        quick_until = quick_until.max(Instant::now() + 2 * RIPE_AFTER);
+                        rota.soon(Instant::now());
                     }
                 }
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    tracing::debug!(%error, "a member could not be compared with");
-                }
+                Err(error) => tracing::debug!(%error, "a member could not be compared with"),
             }
         }
-        turn = turn.wrapping_add(1);
-        let pause = match failures {
-            0 if Instant::now() >= quick_until => EVERY,
-            failures => SOON.saturating_mul(1 << failures.min(5)).min(EVERY),
-        };
-        // Not all members at the same moment.
-        let pause = pause + pause.mul_f64(f64::from(OsRng.next_u32()) / f64::from(u32::MAX));
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(rota.pause(Instant::now(), OsRng.next_u32())) => {}
             changed = views.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                quick_until = Instant::now() + AFTER_A_CHANGE;
+                rota.swarm_changed(Instant::now());
             }
-            () = shared.member_is_back.notified() => {
-                quick_until = quick_until.max(Instant::now() + 2 * RIPE_AFTER);
-            }
+            () = shared.member_is_back.notified() => rota.soon(Instant::now()),
         }
     }
 }
@@ -90,7 +130,13 @@ pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Resul
                 // Reading may take its time, and the comparison is handed to the thread that does it, and back.
                 let worker = Arc::clone(shared);
                 let went_on = tokio::task::spawn_blocking(move || {
-                    let next = pull.answered(&answer, &OwnStore { shared: &worker });
+                    let own = OwnStore {
+                        store: &worker.store,
+                        view: &worker.view(),
+                        digests: &worker.digests,
+                        clock: Instant::now,
+                    };
+                    let next = pull.answered(&answer, &own);
                     (pull, next.map_err(|e| e.to_string()))
                 });
                 let (back, next) = went_on.await.map_err(|e| e.to_string())?;
@@ -98,11 +144,8 @@ pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Resul
                 next?
             }
             Step::TakeIn(mut copies) => {
-                // A write of this moment is on its way here from its entry node.
-                let ripe = shared.now().minus(RIPE_AFTER);
-                found.unripe |= copies.messages.iter().any(|copy| copy.stored_at > ripe);
-                copies.messages.retain(|copy| copy.stored_at <= ripe);
-                found.new += take_in(shared, copies).await.map_err(|e| e.to_string())?;
+                found.unripe |= leave_unripe(&mut copies, shared.now());
+                found.new += take_in(shared, copies).await.map_err(|e| e.to_string())?.new;
                 tokio::time::sleep(REST).await;
                 pull.taken_in()
             }
@@ -111,20 +154,25 @@ pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Resul
     }
 }
 
-struct OwnStore<'a> {
-    shared: &'a Shared,
+/// What a comparison looks at here.
+pub(crate) struct OwnStore<'a> {
+    pub(crate) store: &'a MessageStore,
+    pub(crate) view: &'a NetworkView,
+    pub(crate) digests: &'a KnownDigests,
+    /// A clock that never goes back.
+    pub(crate) clock: fn() -> Instant,
 }
 
 impl Local for OwnStore<'_> {
     type Error = StoreError;
 
     fn digests(&self, cutoff: Timestamp) -> Result<Digests, StoreError> {
-        self.shared.digests.get(&self.shared.store, cutoff).map(|digests| (*digests).clone())
+        self.digests.at(self.store, cutoff, self.clock).map(|digests| (*digests).clone())
     }
 
     fn wanted(&self, keys: &AccountKeys) -> Result<AccountKeys, StoreError> {
-        if self.shared.view().is_ours(&keys.account) {
-            self.shared.store.lacking(keys)
+        if self.view.is_ours(&keys.account) {
+            self.store.lacking(keys)
         } else {
             Ok(AccountKeys { account: keys.account, messages: Vec::new(), operations: Vec::new() })
         }

@@ -111,6 +111,10 @@ pub struct Options {
     /// For tests only, as the control that must lose data: commit without waiting for the disk.
     #[doc(hidden)]
     pub unsafe_synchronous_normal: bool,
+    /// For tests under a clock of their own: everything is done on the thread that asks and by the time it is answered, each
+    /// write in a transaction of its own, so that the same calls do the same in every run.
+    #[doc(hidden)]
+    pub inline: bool,
 }
 
 impl Default for Options {
@@ -120,6 +124,7 @@ impl Default for Options {
             vfs: None,
             checkpoint_pages: None,
             unsafe_synchronous_normal: false,
+            inline: false,
         }
     }
 }
@@ -293,7 +298,7 @@ pub struct MessageStore {
 struct Inner {
     path: PathBuf,
     writer: Writer,
-    /// `None` for a database in memory, which only its one connection sees.
+    /// `None` for a database in memory, which only its one connection sees, and where everything is done inline.
     readers: Option<Readers>,
 }
 
@@ -304,8 +309,11 @@ impl MessageStore {
     /// [`StoreError::Corrupt`], [`StoreError::Newer`], or what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
         let connection = schema::open_for_writing(path, &options).map_err(|e| e.unwrap_or_store(path))?;
-        let writer = Writer::start(connection, path.to_owned());
-        let readers = Some(Readers::new(path, options));
+        let (writer, readers) = if options.inline {
+            (Writer::inline(connection, path.to_owned()), None)
+        } else {
+            (Writer::start(connection, path.to_owned()), Some(Readers::new(path, options)))
+        };
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers }) })
     }
 
@@ -455,6 +463,22 @@ impl MessageStore {
     /// [`StoreError`].
     pub fn operation_keys(&self, owner: &AccountId) -> Result<Vec<OperationKey>, StoreError> {
         self.read(|connection| sql::operations::names(connection, owner))
+    }
+
+    /// When something was last added to what `operation` is about: stored, or made to live longer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_addition(&self, operation: &Operation) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| sql::operations::last_addition(connection, operation))
+    }
+
+    /// The time of the latest operation in all logs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_operation(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(sql::operations::last)
     }
 
     /// Since when the account has revoked a subaccount, if it has. (storage-and-onion 2.15)

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Options, StoreError};
 
 /// Rises with every change of the tables.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Says in the file's header whose it is (`PRAGMA application_id`): "CnvN".
 const APPLICATION: i64 = 0x436e_764e;
@@ -27,6 +27,9 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Page cache of the writing connection, in KiB: the inner pages of the indexes of some million messages.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
+
+/// Statements that a connection keeps compiled: all there are. With rusqlite's 16 they push each other out.
+const STATEMENTS: usize = 80;
 
 /// How long a connection waits for another one's lock before it fails.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +49,7 @@ CREATE TABLE meta (
 ) STRICT;
 ";
 
-const TABLES_2: &str = "
+const TABLES: &str = "
 -- Every message of an account once. The id gives the order in which this node took them in, and is never used
 -- again: it is what `last_hash` cursors stand for. What is short stands before what is long, so that it is read
 -- without the pages of the latter.
@@ -61,9 +64,9 @@ CREATE TABLE messages (
     life       BLOB,                                             -- raises and cuts; null: the store's raise alone
     data       BLOB NOT NULL
 ) STRICT;
--- A name is there once for its owner: the one thread that writes looks before it inserts. The expiry is in the index so that
--- all names and expiries can be compared with another member's without touching the messages.
-CREATE INDEX messages_by_name ON messages (owner, hash, expiry);
+-- A name is there once for its owner: the one thread that writes looks before it inserts. The times are in the index so that
+-- everything can be compared with what another member has without touching the messages.
+CREATE INDEX messages_by_name ON messages (owner, hash, expiry, stored_at, timestamp);
 CREATE INDEX messages_by_mailbox ON messages (owner, namespace, id);
 CREATE INDEX messages_by_expiry ON messages (expiry);
 
@@ -85,7 +88,7 @@ CREATE TABLE operations (
     id         BLOB NOT NULL CHECK (length(id) = 32),
     kind       INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),       -- by name; deletes a range; shortens a range
     namespace  INTEGER,                                          -- of a range; null: all
-    bound      INTEGER,                                          -- ms: largest timestamp deleted; expiry
+    bound      INTEGER,                                          -- ms: largest timestamp deleted; expiry; when signed
     request    BLOB NOT NULL,
     UNIQUE (owner, id)
 ) STRICT;
@@ -181,6 +184,7 @@ fn open(path: &Path, options: &Options, flags: OpenFlags) -> rusqlite::Result<Co
         None => Connection::open_with_flags(path, flags)?,
     };
     connection.busy_timeout(LOCK_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -203,16 +207,28 @@ fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.transaction()?;
-    if found < 1 {
-        transaction.execute_batch(TABLES_1)?;
-        transaction.execute_batch(TABLES_2)?;
-    } else {
+    if found >= 1 {
         tracing::info!("the message store is brought to a new form; this takes a moment");
-        from_version_1(&transaction)?;
+    }
+    match found {
+        1 => from_version_1(&transaction)?,
+        2 => from_version_2(&transaction)?,
+        _ => {
+            transaction.execute_batch(TABLES_1)?;
+            transaction.execute_batch(TABLES)?;
+        }
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
+}
+
+/// In version 2 the index by name lacked the time that senders say.
+fn from_version_2(transaction: &Connection) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "DROP INDEX messages_by_name;
+         CREATE INDEX messages_by_name ON messages (owner, hash, expiry, stored_at, timestamp);",
+    )
 }
 
 /// Version 1 knew no times of its own: a message counts as stored when it says it was sent, so that whatever is said about
@@ -223,7 +239,7 @@ fn from_version_1(transaction: &Connection) -> rusqlite::Result<()> {
          DROP INDEX messages_by_mailbox;
          DROP INDEX messages_by_expiry;",
     )?;
-    transaction.execute_batch(TABLES_2)?;
+    transaction.execute_batch(TABLES)?;
     let mut old = transaction.prepare(
         "SELECT id, owner, namespace, timestamp, timestamp, expiry, hash, data FROM messages_1 ORDER BY id",
     )?;

@@ -6,6 +6,8 @@
 //! a write that does not fit.
 //!
 //! A kind of write is a closure over the connection ([`super::sql`]); the thread knows none of them.
+//!
+//! [`Writer::inline`] has no thread: for tests that must do the same in every run.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -56,9 +58,11 @@ impl<T: Send, W: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for Wai
 pub(super) struct Writer {
     queue: Option<SyncSender<(Instant, Queued)>>,
     thread: Option<std::thread::JoinHandle<()>>,
-    /// Only the thread takes it, except in [`Writer::with_connection`].
+    /// Only the thread takes it, except in [`Writer::with_connection`] and where there is no thread.
     connection: Arc<Mutex<Connection>>,
     groups: Arc<Groups>,
+    /// Set where there is no thread; for what is said about errors.
+    inline: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -77,7 +81,13 @@ impl Writer {
             .name("message-store".into())
             .spawn(move || run(&of_thread.0, &of_thread.1, &path, &waiting))
             .expect("a process that starts can start one more thread");
-        Self { queue: Some(queue), thread: Some(thread), connection, groups }
+        Self { queue: Some(queue), thread: Some(thread), connection, groups, inline: None }
+    }
+
+    /// Without a thread: whoever asks does it.
+    pub(super) fn inline(connection: Connection, path: PathBuf) -> Self {
+        let connection = Arc::new(Mutex::new(connection));
+        Self { queue: None, thread: None, connection, groups: Arc::default(), inline: Some(path) }
     }
 
     pub(super) fn groups(&self) -> &Groups {
@@ -87,8 +97,13 @@ impl Writer {
     /// Runs `work` in the next group and answers after the group's commit. `work` may run twice.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if let Some(path) = &self.inline {
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            return in_transaction(&mut connection, |connection| work(connection))
+                .map_err(|error| failed(path, &error, 1));
+        }
         let closed = || StoreError::Failed("the store is closed".into());
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(closed)?;
@@ -155,12 +170,18 @@ fn run(connection: &Mutex<Connection>, groups: &Groups, path: &Path, queue: &Rec
 
 /// One transaction for all; durable when this returns.
 fn commit(connection: &mut Connection, group: &mut [Queued]) -> rusqlite::Result<()> {
+    in_transaction(connection, |connection| group.iter_mut().try_for_each(|write| write.execute(connection)))
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     // Dropped on an error, it rolls back.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for write in group {
-        write.execute(&transaction)?;
-    }
-    transaction.commit()
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 /// Whether the others of a group could succeed without the one that failed. Not when the disk or the file is broken.

@@ -31,6 +31,28 @@ PRAGMA user_version = 1;
 ";
 
 #[tokio::test]
+async fn a_database_of_version_2_gets_the_index_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("messages.sqlite");
+    drop(MessageStore::open(&path, Options::default()).unwrap());
+    let index = |connection: &Connection| -> String {
+        let sql = "SELECT sql FROM sqlite_schema WHERE name = 'messages_by_name'";
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let old = Connection::open(&path).unwrap();
+    let new = index(&old);
+    old.execute_batch(
+        "DROP INDEX messages_by_name;
+         CREATE INDEX messages_by_name ON messages (owner, hash, expiry, stored_at);
+         PRAGMA user_version = 2;",
+    )
+    .unwrap();
+    drop(old);
+    MessageStore::open(&path, Options::default()).unwrap().check().unwrap();
+    assert_eq!(index(&Connection::open(&path).unwrap()), new);
+}
+
+#[tokio::test]
 async fn a_database_of_version_1_keeps_its_messages_their_order_and_its_cursors() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("messages.sqlite");

@@ -7,9 +7,9 @@ use conclave_proto::{MessageHash, Namespace, Timestamp};
 use rusqlite::{Connection, Result, params};
 
 use super::deletions::{self, namespace_of, sorted};
-use super::messages::{self, COLUMNS, Found};
+use super::messages::{self, COLUMNS, Found, Record};
 use super::to_sql;
-use crate::store::life::{Cut, Raise};
+use crate::store::life::{Cut, Life, Raise};
 use crate::store::operation::{Applied, Arrival};
 
 /// Sets expiries by name. Also says whether other members have to hear of it: only lives that were cut are proven to
@@ -22,49 +22,60 @@ pub(super) fn expire(
     at: Timestamp,
     arrival: Arrival,
 ) -> Result<(Applied, bool)> {
-    let (mut updated, mut unchanged) = (BTreeMap::new(), BTreeMap::new());
-    let late = arrival == Arrival::Late;
-    let mut cuts = mode == ExpireMode::Shorten || (mode == ExpireMode::Set && late);
     // Where one message is named twice, the last one counts.
-    for (hash, expiry) in asked.iter().copied().collect::<BTreeMap<_, _>>() {
-        let Some(key) = hash.to_bytes() else { continue };
+    let asked: BTreeMap<MessageHash, Timestamp> = asked.iter().copied().collect();
+    let mut named = Vec::new();
+    for (hash, expiry) in asked {
+        if let Some(key) = hash.to_bytes() {
+            named.push((hash, key, expiry, messages::find(connection, owner, &key)?));
+        }
+    }
+    // What only asks for a set time may be about messages that are long gone everywhere: clients repeat it for as long as
+    // they live. If it cut the life of a copy somewhere, that member says so; and whoever keeps it to say so must hold
+    // everything that comes later against it, whether that is here now or not.
+    let cuts = match mode {
+        ExpireMode::Extend => false,
+        ExpireMode::Shorten => true,
+        ExpireMode::Set => {
+            let is_cut = |found: &Found, expiry| found.record.life.expiry() > expiry;
+            arrival == Arrival::Late
+                || named.iter().any(|(.., expiry, found)| found.as_ref().is_some_and(|f| is_cut(f, *expiry)))
+        }
+    };
+    let (mut updated, mut unchanged) = (BTreeMap::new(), BTreeMap::new());
+    for (hash, key, expiry, found) in named {
         let cut = Cut { at, expiry };
-        let Some(mut found) = messages::find(connection, owner, &key)? else {
-            // What only asks for a set time may be about a message that is long gone everywhere: clients repeat it for as
-            // long as they live. If it cut the life of a copy somewhere, that member says so.
-            if mode == ExpireMode::Shorten || (mode == ExpireMode::Set && late) {
+        let Some(mut found) = found else {
+            if cuts {
                 deletions::mark(connection, owner, &key, &[cut])?;
             }
             continue;
         };
         let life = &mut found.record.life;
-        let before = life.expiry();
+        let (known, before) = (life.clone(), life.expiry());
+        if cuts {
+            life.cut(cut);
+        }
+        if mode != ExpireMode::Shorten {
+            // Also where it changes nothing now: a cut that was made before it may still be heard of.
+            let raise = Raise { at, expiry };
+            life.raise(raise);
+            // It may have been on its way for longer than something that shortened everything.
+            let learnt = Record { life: Life::of(&[raise], &[]), ..found.record.clone() };
+            deletions::apply_ranges(connection, owner, &mut found.record, &learnt)?;
+        }
+        let is_news = found.record.life != known;
         let applies = match mode {
-            ExpireMode::Extend => {
-                if before < expiry {
-                    life.raise(Raise { at, expiry });
-                }
-                before < expiry
-            }
-            ExpireMode::Shorten => {
-                life.cut(cut);
-                before > expiry
-            }
-            ExpireMode::Set => {
-                if before > expiry || late {
-                    life.cut(cut);
-                    cuts = true;
-                }
-                life.raise(Raise { at, expiry });
-                true
-            }
+            ExpireMode::Extend => before < expiry,
+            ExpireMode::Shorten => before > expiry,
+            ExpireMode::Set => true,
         };
         if applies {
             updated.insert(hash, expiry);
         } else {
             unchanged.insert(hash, before);
         }
-        if applies || mode == ExpireMode::Shorten {
+        if is_news {
             messages::settle(connection, owner, &found)?;
         }
     }

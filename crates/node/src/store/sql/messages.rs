@@ -30,6 +30,12 @@ impl Record {
             && self.life.expiry() > Timestamp(0)
     }
 
+    /// When it was last stored or made to live longer.
+    pub(super) fn last_addition(&self) -> Timestamp {
+        let last_raise = self.life.raises().last().map(|raise| raise.at);
+        last_raise.map_or(self.stored.0, |at| at.max(self.stored.0))
+    }
+
     /// The life as it lies in the database: nothing where one raise, by the last store, is all there is to say.
     fn encoded_life(&self) -> Option<Vec<u8>> {
         let plain = matches!(self.life.raises(), [only] if only.at == self.stored.0);
@@ -69,6 +75,21 @@ pub(super) fn find(connection: &Connection, owner: i64, key: &Key) -> Result<Opt
         .prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE owner = ?1 AND hash = ?2"))?
         .query_row(params![owner, key], row)
         .optional()
+}
+
+/// What `of` says of each message of an owner, in one namespace or all.
+pub(super) fn in_scope<T>(
+    connection: &Connection,
+    owner: i64,
+    namespace: Option<i16>,
+    of: impl Fn(Found) -> T,
+) -> Result<Vec<T>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM messages WHERE owner = ?1 AND (?2 IS NULL OR namespace = ?2)"
+        ))?
+        .query_map(params![owner, namespace], |found| row(found).map(&of))?
+        .collect()
 }
 
 /// A client's message, taken in at `at`.
@@ -115,7 +136,7 @@ pub(in crate::store) fn merge(connection: &Connection, copy: &MessageCopy, now: 
     };
     let (already, alive) = absorb(connection, &news)?;
     if alive.is_none() {
-        super::forget_owner(connection, owner)?;
+        super::forget_owner(connection, owner, now)?;
     }
     Ok(!already && alive.is_some())
 }

@@ -29,23 +29,24 @@ pub(super) fn sweep(connection: &Connection, now: Timestamp, most: usize) -> Res
     let operations = operations::sweep(connection, now, most)?;
     let all = [&messages, &marks, &operations].iter().all(|owners| owners.len() < most);
     let gone = messages.len();
-    let owners: BTreeSet<i64> = messages.into_iter().chain(marks).chain(operations).collect();
+    let revoking = operations::owners_to_look_at(connection, now, most)?;
+    let owners: BTreeSet<i64> = messages.into_iter().chain(marks).chain(operations).chain(revoking).collect();
     for owner in owners {
-        forget_owner(connection, owner)?;
+        forget_owner(connection, owner, now)?;
     }
     Ok((gone, all))
 }
 
-/// Forgets an owner of whom there are neither messages nor anything to remember; its revocations go with it, which have
-/// been useless then for a month.
-fn forget_owner(connection: &Connection, owner: i64) -> Result<()> {
-    let known: bool = connection
+/// Forgets an owner of whom there are neither messages nor anything to remember; its revocations go with it, once they have
+/// been useless for a month.
+fn forget_owner(connection: &Connection, owner: i64, now: Timestamp) -> Result<()> {
+    let has_any: bool = connection
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM messages WHERE owner = ?1) OR EXISTS (SELECT 1 FROM marks WHERE owner = ?1)
-                 OR EXISTS (SELECT 1 FROM operations WHERE owner = ?1)",
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE owner = ?1) OR EXISTS (SELECT 1 FROM marks WHERE owner = ?1)",
         )?
         .query_row([owner], |row| row.get(0))?;
-    if !known {
+    if !has_any && !operations::matter(connection, owner, now)? {
+        connection.prepare_cached("DELETE FROM operations WHERE owner = ?1")?.execute([owner])?;
         connection.prepare_cached("DELETE FROM revocations WHERE owner = ?1")?.execute([owner])?;
         connection.prepare_cached("DELETE FROM owners WHERE id = ?1")?.execute([owner])?;
     }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use conclave_crypto::hash::blake2b_256;
 use conclave_crypto::{AccountId, Ed25519Public};
 use conclave_proto::Timestamp;
-use conclave_proto::sync::{AccountKeys, BUCKETS, DIGEST_LENGTH, Digests, Keys, MAX_KEYS, Name, bucket_of};
-use rusqlite::{Connection, Result, params};
+use conclave_proto::sync::{
+    AccountKeys, BUCKETS, DIGEST_LENGTH, Digests, Keys, MAX_KEYS, Name, State, bucket_of,
+};
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::{from_sql, limit, owner, to_sql};
 use crate::store::Owed;
@@ -33,8 +35,8 @@ pub(in crate::store) fn digests(
     let mut owners = owners.query([])?;
     while let Some(row) = owners.next()? {
         let (owner, account): (i64, AccountId) = (row.get(0)?, account_in(row, 1)?);
-        messages(connection, owner, cutoff, None, newest, |name, expiry| {
-            add(&account, blake2b_256(&[MESSAGE, account.as_bytes(), &name, &expiry.0.to_be_bytes()]));
+        messages(connection, owner, cutoff, None, newest, |name, state| {
+            add(&account, blake2b_256(&[MESSAGE, account.as_bytes(), &name, &state.to_bytes()]));
             true
         })?;
         operations(connection, owner, operations_until, |name| {
@@ -105,18 +107,18 @@ fn account_keys(
         operations(connection, owner, Timestamp(u64::MAX), |name| keys.operations.push(name))?;
     }
     let mut more = false;
-    messages(connection, owner, cutoff, behind, None, |name, expiry| {
+    messages(connection, owner, cutoff, behind, None, |name, state| {
         more = keys.messages.len() >= most;
         if !more {
-            keys.messages.push((name, expiry));
+            keys.messages.push((name, state));
         }
         !more
     })?;
     Ok((keys, more))
 }
 
-/// Of what somebody has of an account, what is not here: messages that are unknown and could live, or live longer there,
-/// and operations.
+/// Of what somebody has of an account, what is not here: messages that are unknown, or in another state there, and
+/// operations.
 pub(in crate::store) fn lacking(connection: &Connection, keys: &AccountKeys) -> Result<AccountKeys> {
     let mut lacking = AccountKeys { account: keys.account, messages: Vec::new(), operations: Vec::new() };
     let Some(owner) = owner(connection, &keys.account)? else {
@@ -126,13 +128,12 @@ pub(in crate::store) fn lacking(connection: &Connection, keys: &AccountKeys) -> 
             ..lacking
         });
     };
-    let mut message =
-        connection.prepare_cached("SELECT expiry FROM messages WHERE owner = ?1 AND hash = ?2")?;
-    for (name, expiry) in &keys.messages {
-        let known: Option<i64> =
-            rusqlite::OptionalExtension::optional(message.query_row(params![owner, name], |row| row.get(0)))?;
-        if known.is_none_or(|known| from_sql(known) != *expiry) {
-            lacking.messages.push((*name, *expiry));
+    let mut message = connection
+        .prepare_cached("SELECT expiry, stored_at, timestamp FROM messages WHERE owner = ?1 AND hash = ?2")?;
+    for (name, state) in &keys.messages {
+        let known = message.query_row(params![owner, name], |row| state_in(row, 0)).optional()?;
+        if known != Some(*state) {
+            lacking.messages.push((*name, *state));
         }
     }
     let mut operation =
@@ -226,16 +227,16 @@ fn messages(
     cutoff: Timestamp,
     behind: Option<&Name>,
     newest: Option<i64>,
-    mut each: impl FnMut(Name, Timestamp) -> bool,
+    mut each: impl FnMut(Name, State) -> bool,
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT hash, expiry FROM messages INDEXED BY messages_by_name
+        "SELECT hash, expiry, stored_at, timestamp FROM messages INDEXED BY messages_by_name
          WHERE owner = ?1 AND hash > ?3 AND expiry > ?2 AND id <= ?4 ORDER BY hash",
     )?;
     let behind = behind.map_or(&[] as &[u8], |name| name.as_slice());
     let mut rows = statement.query(params![owner, to_sql(cutoff), behind, newest.unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
-        if !each(row.get(0)?, from_sql(row.get(1)?)) {
+        if !each(row.get(0)?, state_in(row, 1)?) {
             break;
         }
     }
@@ -260,6 +261,12 @@ fn operations(
 /// The number of the message taken in last.
 pub(in crate::store) fn newest(connection: &Connection) -> Result<i64> {
     connection.prepare_cached("SELECT coalesce(max(id), 0) FROM messages")?.query_row([], |row| row.get(0))
+}
+
+/// Three columns: expiry, last store, what that said.
+fn state_in(row: &rusqlite::Row<'_>, column: usize) -> Result<State> {
+    let time = |nth| row.get(column + nth).map(from_sql);
+    Ok(State { expiry: time(0)?, stored_at: time(1)?, timestamp: time(2)? })
 }
 
 fn account_in(row: &rusqlite::Row<'_>, column: usize) -> Result<AccountId> {

@@ -182,3 +182,37 @@ async fn nothing_deleted_is_extended_back() {
     assert_eq!(store.merge(vec![extended], Timestamp(40)).await.unwrap(), 0);
     assert!(texts(&store, &all(&account(1))).0.is_empty());
 }
+
+#[tokio::test]
+async fn a_request_that_is_remembered_holds_for_all_it_names() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let (here, later) = (message(1, 0, 10, b"here"), message(1, 0, 10, b"comes later"));
+    put(&store, here.clone()).await.unwrap();
+    // Remembered for the sake of the one that is here; nobody will tell this store of it again.
+    expired(&store, expire(1, &[here.hash, later.hash], &[500], ExpireMode::Set, 20)).await;
+    assert_eq!(store.operation_keys(&account(1)).unwrap().len(), 1);
+    store.merge(vec![copy(later.clone())], Timestamp(30)).await.unwrap();
+    assert_eq!(expiry(&store, later.hash), Some(500));
+}
+
+#[tokio::test]
+async fn an_extension_counts_although_it_seemed_to_change_nothing() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let here = message(1, 0, 10, b"here");
+    put(&store, here.clone()).await.unwrap();
+    expired(&store, expire(1, &[here.hash], &[600], ExpireMode::Extend, 30)).await;
+    // Asked before it elsewhere, heard of later.
+    store.apply(expire(1, &[here.hash], &[100], ExpireMode::Shorten, 20), Arrival::Late).await.unwrap();
+    assert_eq!(expiry(&store, here.hash), Some(600));
+}
+
+#[tokio::test]
+async fn an_extension_that_comes_late_is_held_against_what_shortened_everything() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let here = message(1, 0, 30, b"here");
+    store.apply(expire_all(1, Scope::All, 500, 20), Arrival::Direct).await.unwrap();
+    put(&store, here.clone()).await.unwrap();
+    // By the clocks it was asked before all lives were shortened; the message was stored after that.
+    expired(&store, expire(1, &[here.hash], &[9_000], ExpireMode::Extend, 10)).await;
+    assert_eq!(expiry(&store, here.hash), Some(1_030));
+}

@@ -349,3 +349,24 @@ async fn a_message_of_a_kilobyte_takes_little_more_than_that() {
     let each = (stats.bytes - stats.free_bytes) / count;
     assert!(each <= 1_300, "{each} bytes for each message of 1,024");
 }
+
+#[tokio::test]
+async fn a_later_store_is_compared_although_it_changes_no_expiry() {
+    let (one, other) = (MessageStore::open_in_memory().unwrap(), MessageStore::open_in_memory().unwrap());
+    let first = message(1, 0, 100, b"again");
+    for store in [&one, &other] {
+        put(store, first.clone()).await.unwrap();
+    }
+    let again = NewMessage { timestamp: Timestamp(200), ..first };
+    one.store(again, Timestamp(300)).await.unwrap();
+    let digests = |store: &MessageStore| store.digests(Timestamp(150), None, Timestamp(u64::MAX)).unwrap();
+    assert_ne!(digests(&one), digests(&other));
+    let keys = one.keys_of(&account(1), Timestamp(150)).unwrap();
+    assert_eq!(other.lacking(&keys).unwrap(), keys);
+    other
+        .merge(one.copies(&account(1), &one.hashes(&account(1)).unwrap()).unwrap(), Timestamp(400))
+        .await
+        .unwrap();
+    assert_eq!(other.lacking(&keys).unwrap().count(), 0);
+    assert_eq!(digests(&one), digests(&other));
+}

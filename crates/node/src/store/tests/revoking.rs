@@ -63,3 +63,40 @@ async fn the_newest_fifty_are_kept_also_for_an_account_without_messages() {
     store.sweep_expired(Timestamp(3_000).plus(MEMORY)).await.unwrap();
     assert_eq!((since(&store, 59), store.stats().unwrap().owners), (None, 0));
 }
+
+#[tokio::test]
+async fn members_that_come_years_later_hear_who_is_revoked() {
+    let store = MessageStore::open_in_memory().unwrap();
+    let log = |store: &MessageStore| store.operation_keys(&account(1)).unwrap().len();
+    changed(&store, revoke(1, &[1], 100, true)).await;
+    changed(&store, revoke(1, &[2], 200, true)).await;
+    let year = MEMORY.as_millis() as u64 * 12;
+    put(&store, message(1, 0, year, b"the account lives")).await.unwrap();
+    store.sweep_expired(Timestamp(year)).await.unwrap();
+    assert_eq!(log(&store), 2);
+    // What was said about a token before is of no use to anybody.
+    changed(&store, revoke(1, &[1], year, false)).await;
+    assert_eq!((log(&store), since(&store, 2)), (2, Some(200)));
+    // The log fills up with other things.
+    for number in 0..1_100u64 {
+        let hash = message(1, 0, 1, &number.to_be_bytes()).hash;
+        deleted(&store, super::deleting::delete(1, &[hash], year + number)).await;
+    }
+    let owner = account(1);
+    let logged = store.operations(&owner).unwrap();
+    let words = logged.iter().filter(|logged| Operation::read(&logged.0).unwrap().1.is_kept_for_good());
+    assert_eq!((logged.len(), words.count()), (1_000, 2));
+    // Until nothing else is known of the account.
+    store.sweep_expired(Timestamp(2 * year)).await.unwrap();
+    assert_eq!((log(&store), store.stats().unwrap().owners), (0, 0));
+}
+
+#[tokio::test]
+async fn an_account_of_which_only_revocations_are_known_is_forgotten_after_a_month() {
+    let store = MessageStore::open_in_memory().unwrap();
+    changed(&store, revoke(1, &[1], 100, true)).await;
+    store.sweep_expired(Timestamp(99).plus(MEMORY)).await.unwrap();
+    assert_eq!(since(&store, 1), Some(100));
+    store.sweep_expired(Timestamp(100).plus(MEMORY)).await.unwrap();
+    assert_eq!(store.stats().unwrap().owners, 0);
+}
