@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A messenger without phone numbers and without a centre: service node, network and client in one program.
 #[derive(Debug, Parser)]
@@ -255,12 +255,45 @@ pub(crate) enum Node {
         #[arg(long)]
         yes: bool,
     },
+    /// Measure what service nodes can do on this machine
+    ///
+    /// Starts nodes of its own on loopback, in a folder that is removed afterwards, and puts load on them; other nodes and
+    /// programs that run meanwhile make the figures worse. Memory is shown on Linux only.
+    Bench {
+        /// How long each load lasts
+        #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+        seconds: u64,
+        /// Messages in the stores that are measured when they are full
+        #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+        messages: u64,
+        /// Clients that wait at one node at once
+        #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=131_072))]
+        waiters: u32,
+        /// Measure only this; may be given several times
+        #[arg(long, value_enum, value_name = "PART")]
+        only: Vec<BenchPart>,
+    },
     /// Show whether the node runs, is listed, and reaches its swarm
     Status {
         /// The node's configuration file [default: `node.toml` in the node's folder]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+}
+
+/// What `node bench` measures.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum BenchPart {
+    /// What the machine's TLS and disk do bare
+    Machine,
+    /// One node alone, answering clients
+    Node,
+    /// Ten nodes: writes that go to five members, onion requests
+    Swarm,
+    /// A store with many messages: size, start, an empty member that catches up
+    Full,
+    /// Clients that wait for news
+    Waiters,
 }
 
 #[derive(Debug, Subcommand)]

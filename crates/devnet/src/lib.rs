@@ -4,6 +4,7 @@
 //! often as wanted: every node a process of its own, all of them stopped when the network is.
 //! This crate decides nothing about protocols; it writes configurations and looks after processes.
 
+pub mod bench;
 mod files;
 mod layout;
 mod plan;

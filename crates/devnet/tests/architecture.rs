@@ -15,7 +15,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conclave-transport", &["conclave-crypto", "conclave-proto"]),
     ("conclave-node", &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-transport"]),
     ("conclave-client", &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-transport"]),
-    ("conclave-devnet", &["conclave-crypto", "conclave-proto", "conclave-node", "conclave-client"]),
+    (
+        "conclave-devnet",
+        &[
+            "conclave-crypto",
+            "conclave-proto",
+            "conclave-onion",
+            "conclave-transport",
+            "conclave-node",
+            "conclave-client",
+        ],
+    ),
     (
         "conclave-cli",
         &["conclave-crypto", "conclave-proto", "conclave-node", "conclave-client", "conclave-devnet"],

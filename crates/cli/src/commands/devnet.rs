@@ -98,7 +98,7 @@ pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value]) -> Value {
 }
 
 /// This very program, which is also what a node runs.
-fn program() -> Result<PathBuf, Failure> {
+pub(super) fn program() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|e| {
         Failure::failed("io", format!("finding this program's own file: {e}"), "start it by its full path")
     })

@@ -1,5 +1,6 @@
 //! `conclave node`: a service node and its operator.
 
+mod bench;
 mod membership;
 mod run;
 mod status;
@@ -22,6 +23,9 @@ pub(super) async fn run(context: &Context, node: args::Node) -> Result<(), Failu
         args::Node::Run { config, stop_with_stdin } => run::run(context, config, stop_with_stdin).await,
         args::Node::Join { config, address } => membership::join(context, config, &address),
         args::Node::Leave { config, yes } => membership::leave(context, config, yes),
+        args::Node::Bench { seconds, messages, waiters, only } => {
+            bench::run(context, bench::Load { seconds, messages, waiters }, &only).await
+        }
         args::Node::Status { config } => context.or_stopped(status::status(context, config)).await,
     }
 }
