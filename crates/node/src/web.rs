@@ -51,7 +51,8 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
             // Work goes on when the client goes away: a write that began is finished.
             let worker = Arc::clone(&shared);
             let (began, asked) = (Instant::now(), incoming.body.len());
-            tokio::spawn(async move {
+            // In a box, since everything that a request can lead to makes it large, and a task's future is moved several times.
+            tokio::spawn(Box::pin(async move {
                 let (method, mut reply) = route(&worker, incoming, &work).await;
                 worker.metrics.answered(&metrics::Request {
                     transport: metrics::Transport::https,
@@ -66,7 +67,7 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
                     Some(body) => Reply { body, ..reply },
                     None => busy(&worker),
                 }
-            })
+            }))
             .await
             .unwrap_or_else(|_| Reply::text(500, "request failed"))
         })

@@ -23,6 +23,8 @@ pub(crate) struct Writes {
     waiting: Mutex<HashMap<WriteId, Waiting>>,
     next: AtomicU64,
     started: Instant,
+    /// Until when the timer sleeps, by the coordinator's time.
+    sleeps_until: AtomicU64,
     deadline_changed: Notify,
 }
 
@@ -42,6 +44,7 @@ impl Writes {
             waiting: Mutex::default(),
             next: AtomicU64::new(1),
             started: Instant::now(),
+            sleeps_until: AtomicU64::new(0),
             deadline_changed: Notify::new(),
         }
     }
@@ -97,7 +100,12 @@ fn others(shared: &Shared) -> Vec<Member> {
 pub(crate) async fn run_timer(shared: Arc<Shared>) {
     let writes = &shared.writes;
     loop {
-        let next = writes.core().next_wakeup();
+        let next = {
+            let core = writes.core();
+            let next = core.next_wakeup();
+            writes.sleeps_until.store(next.map_or(u64::MAX, |at| at.0), Ordering::Relaxed);
+            next
+        };
         let wait = next.map(|at| at.since(writes.now())).unwrap_or(Duration::from_secs(3600));
         tokio::select! {
             () = tokio::time::sleep(wait) => {
@@ -111,13 +119,21 @@ pub(crate) async fn run_timer(shared: Arc<Shared>) {
 }
 
 fn happened(shared: &Arc<Shared>, event: Event) {
-    let may_wait_longer = matches!(event, Event::Begin { .. } | Event::SwarmChanged { .. });
-    {
+    // A write that begins is given up later than those that run already, so it concerns only a timer that has none to wait for.
+    let (may_have_deadline, is_later) = match &event {
+        Event::Begin { others, .. } => (!others.is_empty(), true),
+        Event::SwarmChanged { .. } => (true, false),
+        _ => (false, true),
+    };
+    let wakes_earlier = {
         let now = shared.writes.now();
-        shared.writes.core().handle(now, event);
-    }
+        let mut core = shared.writes.core();
+        core.handle(now, event);
+        // Whoever looks at both holds the coordinator, so the timer cannot fall asleep between.
+        may_have_deadline && !(is_later && shared.writes.sleeps_until.load(Ordering::Relaxed) < u64::MAX)
+    };
     carry_out(shared);
-    if may_wait_longer {
+    if wakes_earlier {
         shared.writes.deadline_changed.notify_one();
     }
 }
@@ -129,10 +145,10 @@ fn carry_out(shared: &Arc<Shared>) {
             Effect::Persist(write) => {
                 let Some((request, at)) = request_of(shared, write) else { continue };
                 let shared = Arc::clone(shared);
-                tokio::spawn(async move {
+                tokio::spawn(Box::pin(async move {
                     let result = local::apply(&shared, &request, at).await;
                     happened(&shared, Event::Local { write, result });
-                });
+                }));
             }
             Effect::Forward { write, to } => {
                 let Some((request, body)) = forwarded_of(shared, write) else { continue };

@@ -74,7 +74,6 @@ pub(super) async fn measure(
     let memory = |process: &NodeProcess| process.pid().and_then(resident);
     if let Some((now, _)) = memory(&full) {
         tell(&Figure::new(format!("resident memory with {count} messages"), megabytes(now), "MB"));
-        tell(&Figure::new("resident memory per stored message", now as f64 / count as f64, "bytes"));
     }
 
     let metrics = with_metrics(&layout.node_config(2))?;

@@ -483,7 +483,7 @@ impl World {
                 let elapsed = Timestamp(self.elapsed());
                 let process = self.nodes[node].process();
                 let Some(waiting) = process.writes.get(&write) else { return Ok(()) };
-                let result = peer::member_result(&waiting.request, &member, answer);
+                let result = peer::member_result(&waiting.request, answer);
                 process.coordinator.handle(elapsed, swarm::Event::Answered { write, member, result });
                 self.carry_out(node)
             }

@@ -14,6 +14,7 @@
 //!
 //! Time is an argument. Nothing here knows swarms, signatures or who may read what.
 
+mod checkpoint;
 mod groups;
 mod life;
 mod operation;
@@ -312,7 +313,10 @@ impl MessageStore {
         let (writer, readers) = if options.inline {
             (Writer::inline(connection, path.to_owned()), None)
         } else {
-            (Writer::start(connection, path.to_owned()), Some(Readers::new(path, options)))
+            let second = schema::open_for_reading(path, &options).map_err(|e| StoreError::of(path, &e))?;
+            let enough = options.checkpoint_pages.unwrap_or(schema::CHECKPOINT_PAGES);
+            let writer = Writer::start(connection, path.to_owned(), Some((second, enough)));
+            (writer, Some(Readers::new(path, options)))
         };
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers }) })
     }
@@ -325,7 +329,7 @@ impl MessageStore {
         let path = PathBuf::from(":memory:");
         let connection =
             schema::open_for_writing(&path, &Options::default()).map_err(|e| e.unwrap_or_store(&path))?;
-        let writer = Writer::start(connection, path.clone());
+        let writer = Writer::start(connection, path.clone(), None);
         Ok(Self { inner: Arc::new(Inner { path, writer, readers: None }) })
     }
 

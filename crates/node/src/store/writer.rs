@@ -12,12 +12,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::StoreError;
+use super::checkpoint::{self, Checkpoints};
 use super::groups::Groups;
 
 /// Writes that may wait; with the largest messages they hold 150 MiB. Even a disk that commits only ten times a second
@@ -57,7 +59,7 @@ impl<T: Send, W: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for Wai
 /// Sends writes to the thread. The thread ends when this is dropped, after everything that was queued.
 pub(super) struct Writer {
     queue: Option<SyncSender<(Instant, Queued)>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
     /// Only the thread takes it, except in [`Writer::with_connection`] and where there is no thread.
     connection: Arc<Mutex<Connection>>,
     groups: Arc<Groups>,
@@ -72,15 +74,32 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, path: PathBuf) -> Self {
+    /// `checkpoints`: a second connection, and how long the log may become. A database in memory has neither.
+    pub(super) fn start(
+        connection: Connection,
+        path: PathBuf,
+        checkpoints: Option<(Connection, u32)>,
+    ) -> Self {
         let (queue, waiting) = sync_channel(QUEUE);
         let connection = Arc::new(Mutex::new(connection));
         let groups = Arc::new(Groups::default());
         let of_thread = (Arc::clone(&connection), Arc::clone(&groups));
-        let thread = std::thread::Builder::new()
-            .name("message-store".into())
-            .spawn(move || run(&of_thread.0, &of_thread.1, &path, &waiting))
-            .expect("a process that starts can start one more thread");
+        let checkpoints = checkpoints.map(|(second, enough)| {
+            let writing = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let (checkpoints, beside) = checkpoint::take_over(&writing, enough);
+            let path = path.clone();
+            (checkpoints, spawn("checkpoints", move || beside.run(&second, &path)))
+        });
+        let thread = spawn("message-store", move || {
+            let (connection, groups) = of_thread;
+            let (checkpoints, beside) = checkpoints.unzip();
+            run(&connection, &groups, checkpoints.as_ref(), &path, &waiting);
+            // Which ends the thread beside.
+            drop(checkpoints);
+            if let Some(beside) = beside {
+                let _ = beside.join();
+            }
+        });
         Self { queue: Some(queue), thread: Some(thread), connection, groups, inline: None }
     }
 
@@ -133,7 +152,18 @@ impl Drop for Writer {
     }
 }
 
-fn run(connection: &Mutex<Connection>, groups: &Groups, path: &Path, queue: &Receiver<(Instant, Queued)>) {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+    thread.expect("a process that starts can start some more threads")
+}
+
+fn run(
+    connection: &Mutex<Connection>,
+    groups: &Groups,
+    checkpoints: Option<&Checkpoints>,
+    path: &Path,
+    queue: &Receiver<(Instant, Queued)>,
+) {
     let mut was_full = false;
     loop {
         let next = queue.try_recv().or_else(|_| {
@@ -164,6 +194,9 @@ fn run(connection: &Mutex<Connection>, groups: &Groups, path: &Path, queue: &Rec
                 let outcome = Err(failed(path, &error, group.len()));
                 answer(group, &outcome);
             }
+        }
+        if let Some(checkpoints) = checkpoints {
+            checkpoints.committed(&connection, path);
         }
     }
 }

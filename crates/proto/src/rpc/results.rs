@@ -101,12 +101,8 @@ pub enum ResultRejected {
 pub fn signed_bytes(request: &Request, outcome: &Outcome) -> Option<Vec<u8>> {
     let account = request.account()?;
     Some(match (request, outcome) {
-        (Request::Store(r), Outcome::Stored { hash, .. }) => {
-            if *hash != MessageHash::of(account, r.namespace, &r.data) {
-                return None;
-            }
-            hash.as_bytes().to_vec()
-        }
+        // The hash covers the whole message; whether it is this one's is asked in `answers`.
+        (Request::Store(_), Outcome::Stored { hash, .. }) => hash.as_bytes().to_vec(),
         (Request::Delete(r), Outcome::Deleted(deleted)) => {
             let mut deleted = deleted.clone();
             deleted.sort_unstable();
@@ -151,12 +147,24 @@ impl NodeResult {
         Some(Self { outcome, signature })
     }
 
+    /// Whether this is about what `request` asks; nothing is said about who says so.
+    pub fn answers(&self, request: &Request) -> bool {
+        match (request, &self.outcome) {
+            (Request::Store(r), Outcome::Stored { hash, .. }) => {
+                *hash == MessageHash::of(&r.account, r.namespace, &r.data)
+            }
+            // The others were read as answers to it.
+            _ => true,
+        }
+    }
+
     /// Whether `node` says that it did this for `request`.
     ///
     /// # Errors
     /// If it answers something else, or the signature is not the node's.
     pub fn verify(&self, request: &Request, node: &Ed25519Public) -> Result<(), ResultRejected> {
-        let signed = signed_bytes(request, &self.outcome).ok_or(ResultRejected::OtherRequest)?;
+        let signed = signed_bytes(request, &self.outcome).filter(|_| self.answers(request));
+        let signed = signed.ok_or(ResultRejected::OtherRequest)?;
         Ok(node.verify(&signed, &self.signature)?)
     }
 
