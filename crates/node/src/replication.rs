@@ -11,7 +11,7 @@ pub(crate) mod pulling;
 pub(crate) mod serve;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use conclave_crypto::AccountId;
@@ -38,8 +38,14 @@ pub(crate) use serve::{KnownDigests, answer, mark_minutes};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A minute in milliseconds.
 pub(crate) const MINUTE: u64 = 60_000;
-/// Rest after each batch, so that clients' requests come first.
+/// The longest rest after a batch.
 const REST: Duration = Duration::from_millis(20);
+
+/// Rests after a batch that began then, as long as it took: so clients' requests come first where there are any, and
+/// small batches do not spend their time waiting.
+async fn rest(began: Instant) {
+    tokio::time::sleep(began.elapsed().min(REST)).await;
+}
 
 /// Asks another node something of this module's.
 async fn ask(

@@ -10,7 +10,7 @@ use conclave_proto::sync::{self, AccountKeys, Copies, Keys, Name, State};
 use conclave_proto::{MessageHash, SnodeRecord, Timestamp};
 
 use super::serve::collect;
-use super::{REST, ask};
+use super::{ask, rest};
 use crate::node::Shared;
 use crate::store::{MessageStore, Operation, OperationId, Owed, StoreError};
 
@@ -160,13 +160,14 @@ async fn forget(shared: &Shared, member: [u8; 32]) {
 async fn pay(shared: &Arc<Shared>, member: &SnodeRecord) -> Result<(), String> {
     let key = member.ed25519;
     loop {
+        let began = Instant::now();
         let next = shared.read(move |store| instalment(store, &key)).await.map_err(|_| "the store failed")?;
         let Some(Instalment { copies, paid }) = next else { return Ok(()) };
         if !copies.messages.is_empty() || !copies.operations.is_empty() {
             ask(shared, member, sync::COPIES, &copies.encode()).await.map_err(|e| e.to_string())?;
         }
         shared.store.settle(key, paid).await.map_err(|e| e.to_string())?;
-        tokio::time::sleep(REST).await;
+        rest(began).await;
     }
 }
 

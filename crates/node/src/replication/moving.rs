@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conclave_crypto::AccountId;
 use conclave_proto::sync::{self, InvalidSync, Keys};
@@ -14,7 +14,7 @@ use conclave_proto::{SnodeRecord, SwarmId, Timestamp};
 use rand_core::{OsRng, RngCore as _};
 
 use super::serve::collect;
-use super::{REST, ask, cutoff};
+use super::{ask, cutoff, rest};
 use crate::node::Shared;
 use crate::registry::NetworkView;
 use crate::store::{MessageStore, StoreError};
@@ -109,7 +109,7 @@ async fn bring_to(
 ) -> Result<usize, String> {
     let mut delivery = Delivery::new(accounts.iter().copied());
     loop {
-        let cutoff = cutoff(shared.now());
+        let (began, cutoff) = (Instant::now(), cutoff(shared.now()));
         let step = shared.read(move |store| {
             let next = delivery.next(store, cutoff)?;
             Ok((delivery, next))
@@ -119,7 +119,7 @@ async fn bring_to(
         let Some((endpoint, body)) = next else { return Ok(delivery.moved()) };
         let answer = ask(shared, member, endpoint, &body).await.map_err(|e| e.to_string())?;
         delivery.answered(&answer).map_err(|e| e.to_string())?;
-        tokio::time::sleep(REST).await;
+        rest(began).await;
     }
 }
 

@@ -7,7 +7,7 @@ use conclave_proto::sync::{AccountKeys, Copies, Digests};
 use conclave_proto::{SnodeRecord, Timestamp};
 use rand_core::{OsRng, RngCore as _};
 
-use super::{KnownDigests, REST, ask, cutoff, take_in};
+use super::{KnownDigests, ask, cutoff, rest, take_in};
 use crate::node::Shared;
 use crate::registry::NetworkView;
 use crate::store::{MessageStore, StoreError};
@@ -123,6 +123,7 @@ pub(super) struct Found {
 pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Result<Found, String> {
     let (mut pull, mut step) = Pull::begin(cutoff(shared.now()));
     let mut found = Found::default();
+    let mut began = Instant::now();
     loop {
         step = match step {
             Step::Ask { endpoint, body } => {
@@ -146,7 +147,8 @@ pub(super) async fn compare(shared: &Arc<Shared>, member: &SnodeRecord) -> Resul
             Step::TakeIn(mut copies) => {
                 found.unripe |= leave_unripe(&mut copies, shared.now());
                 found.new += take_in(shared, copies).await.map_err(|e| e.to_string())?.new;
-                tokio::time::sleep(REST).await;
+                rest(began).await;
+                began = Instant::now();
                 pull.taken_in()
             }
             Step::Done => return Ok(found),
