@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_content() {
-        let data = Dict::decode(b"d4:keyyi424242e3:key6:secrete").unwrap();
+        let data = Dict::decode(b"d3:key6:secret4:keyyi424242ee").unwrap();
         let text = format!("{data:?} {:?} {:?}", data.value("key"), data.value("keyy"));
         assert!(!text.contains("secret") && !text.contains("4242") && !text.contains("keyy"), "{text}");
     }

@@ -309,6 +309,11 @@ pub fn conversations(v: &Value) -> Checked {
         conversations.set_read_state(&conversation, state, NOW).map_err(words)?;
         expected.push((conversation, state));
     }
+    for given in list(v, "in/convos")?.iter().filter(|given| given.get("pubkey").is_some()) {
+        let path: [&[u8]; 3] = [b"o", text(given, "base_url_canonical")?.as_bytes(), b"#"];
+        let key = bytes(given, "pubkey")?;
+        same("server key", &conversations.data().at(&path), &Some(&key.into()))?;
+    }
     let push = conversations.push(NOW).map_err(words)?;
     check_push(v, "out/push1", Kind::Conversations, &account, &push)?;
     let mut other = Conversations::new(&account);

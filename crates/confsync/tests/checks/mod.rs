@@ -65,9 +65,18 @@ const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("upstream/upstream-invalid-empty", "in/messages/0", "what is invalid stays so"),
     ("upstream/upstream-invalid-empty", "in/messages/1", "what is invalid stays so"),
     ("upstream/upstream-invalid-empty", "in/messages/2", "what is invalid stays so"),
+    ("upstream/upstream-example3", "in/irrelevant_too_old_120b", "what is too old has no effect"),
+    ("upstream/upstream-example4", "in/message_120b", "what is too old has no effect"),
+    ("generated/shared-contacts-0", "in/contacts/*/exp_timer_s", "says nothing where messages stay"),
+    ("generated/shared-contacts-1", "in/contacts/*/exp_timer_s", "says nothing where messages stay"),
 ];
 
 /// Whether a leaf may change unnoticed.
 pub fn may_go_unnoticed(key: &str, path: &str) -> bool {
-    WITHOUT_EFFECT.iter().any(|(of, end, _)| (*of == "*" || *of == key) && path == *end)
+    let matches = |pattern: &str| {
+        let (steps, parts) = (path.split('/'), pattern.split('/'));
+        steps.clone().count() == parts.clone().count()
+            && steps.zip(parts).all(|(step, part)| part == "*" || part == step)
+    };
+    WITHOUT_EFFECT.iter().any(|(of, pattern, _)| (*of == "*" || *of == key) && matches(pattern))
 }
