@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use conclave_crypto::{Ed25519Public, Ed25519Secret, Zeroizing};
-use conclave_proto::{Timestamp, bt};
+use conclave_crypto::{AccountId, Ed25519Public, Ed25519Secret, Zeroizing};
+use conclave_proto::{MessageHash, Timestamp, bt};
 
 use crate::data::{Dict, Value};
 use crate::kind::Kind;
@@ -227,6 +227,11 @@ impl Document {
         if self.is_read_only() {
             return Ok(Push { seqno, messages, obsolete: Vec::new() });
         }
+        // A change that was taken back can lead to bytes that were stored before. They have the same hash.
+        let hashes: Vec<String> = messages.iter().filter_map(|entry| self.storage_hash(entry)).collect();
+        for hash in hashes {
+            self.needs_dump |= self.obsolete.remove(&hash) | self.handed_out.remove(&hash);
+        }
         if !self.obsolete.is_empty() {
             self.needs_dump = true;
             self.handed_out.append(&mut self.obsolete);
@@ -412,6 +417,16 @@ impl Document {
             }
             _ => Err(EditError::Invalid("the key belongs to another group")),
         }
+    }
+
+    /// The hash under which the swarm knows an entry.
+    fn storage_hash(&self, entry: &[u8]) -> Option<String> {
+        let owner = match &self.authority {
+            Authority::Account(owner) => owner.account_id(),
+            Authority::Group { public, .. } => AccountId::of_group(public),
+            Authority::Device => return None,
+        };
+        Some(MessageHash::of(&owner, self.kind.namespace()?, entry).to_string())
     }
 
     fn owner(&self) -> Option<&Owner> {

@@ -6,7 +6,7 @@
 
 use conclave_crypto::config_encryption::{self, OVERHEAD};
 use conclave_crypto::hash::blake2b_256;
-use conclave_crypto::{Ed25519Secret, X25519Pair, compression, padding, session_protocol};
+use conclave_crypto::{AccountId, Ed25519Secret, X25519Pair, compression, padding, session_protocol};
 use conclave_proto::bt::{ListReader, ListWriter};
 use conclave_proto::content::{self, Content, Envelope, SharedConfigMessage, envelope};
 
@@ -41,6 +41,10 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) fn new(account: &Ed25519Secret) -> Self {
         Self { secret: account.clone(), pair: X25519Pair::new(account.to_x25519()) }
+    }
+
+    pub(crate) fn account_id(&self) -> AccountId {
+        AccountId::of_account(self.pair.public())
     }
 }
 
