@@ -11,7 +11,9 @@ use conclave_proto::content::Expiration;
 
 use crate::data::Dict;
 use crate::document::EditError;
-use crate::fields::{Fields as _, MAX_NAME, Notify, Picture, Record, check_picture, records_by_id, store, view};
+use crate::fields::{
+    Fields as _, MAX_NAME, Notify, Picture, Record, check_picture, records_by_id, store, view,
+};
 use crate::kind::Kind;
 use crate::servers::{self, canonical_server};
 
@@ -296,8 +298,13 @@ mod tests {
         let blinded = |prefix| AccountId::new(prefix, &[9; 32]);
         let known = BlindedContact { name: "X".to_owned(), priority: 1, ..BlindedContact::default() };
         for prefix in [IdPrefix::Blinded15, IdPrefix::Blinded25] {
-            contacts.set_blinded_contact("HTTPS://Example.org:443", &[5; 32], &blinded(prefix), &known).unwrap();
-            assert_eq!(contacts.blinded_contact("https://example.org", &blinded(prefix)), Some(known.clone()));
+            contacts
+                .set_blinded_contact("HTTPS://Example.org:443", &[5; 32], &blinded(prefix), &known)
+                .unwrap();
+            assert_eq!(
+                contacts.blinded_contact("https://example.org", &blinded(prefix)),
+                Some(known.clone())
+            );
             let all: Vec<_> = contacts.blinded_contacts().collect();
             assert_eq!(all, [("https://example.org".to_owned(), [5; 32], blinded(prefix), known.clone())]);
         }

@@ -183,7 +183,8 @@ pub(crate) fn forget_old(document: &mut Document, now: Timestamp) {
     let before = millis(now.minus(KEEP_WITHIN));
     let now = millis(now);
     let old = |record: &Dict, with_proof: bool| {
-        let proof = record.int("e").map_or(0, |at| if at > EARLIEST_MILLIS { at } else { at.saturating_mul(1000) });
+        let proof =
+            record.int("e").map_or(0, |at| if at > EARLIEST_MILLIS { at } else { at.saturating_mul(1000) });
         record.int("r").is_some_and(|at| at < before) && !record.flag("u") && !(with_proof && proof > now)
     };
     let mut forgotten: Vec<Vec<Vec<u8>>> = Vec::new();
@@ -310,7 +311,8 @@ mod tests {
         let mut all = conversations();
         all.set_server_key("HTTPS://example.org:443", &[3; 32]).unwrap();
         all.mark_read(&room(), NOW, NOW).unwrap();
-        let other = ConversationId::Community { server: "https://EXAMPLE.org".to_owned(), room: "ROOM".to_owned() };
+        let other =
+            ConversationId::Community { server: "https://EXAMPLE.org".to_owned(), room: "ROOM".to_owned() };
         assert_eq!(all.read_state(&other).unwrap().last_read, NOW);
         assert!(all.remove(&other).unwrap());
         assert!(all.data().is_empty());

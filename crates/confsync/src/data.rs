@@ -211,8 +211,10 @@ impl Dict {
 
     pub(crate) fn of_bt(value: bt::Value) -> Result<Self, ParseError> {
         let bt::Value::Dict(entries) = value else { return Err(ParseError::Data("is no dictionary")) };
-        let entries =
-            entries.into_iter().map(|(key, value)| Ok((key, Value::of_bt(value)?))).collect::<Result<_, ParseError>>()?;
+        let entries = entries
+            .into_iter()
+            .map(|(key, value)| Ok((key, Value::of_bt(value)?)))
+            .collect::<Result<_, ParseError>>()?;
         Ok(Self { entries })
     }
 

@@ -86,8 +86,10 @@ impl Diff {
 
     pub(crate) fn of_bt(value: bt::Value) -> Result<Self, ParseError> {
         let bt::Value::Dict(entries) = value else { return Err(ParseError::Diff("is no dictionary")) };
-        let changes =
-            entries.into_iter().map(|(key, value)| Ok((key, Change::of_bt(value)?))).collect::<Result<_, ParseError>>()?;
+        let changes = entries
+            .into_iter()
+            .map(|(key, value)| Ok((key, Change::of_bt(value)?)))
+            .collect::<Result<_, ParseError>>()?;
         Ok(Self { changes })
     }
 
@@ -197,8 +199,16 @@ mod tests {
 
     #[test]
     fn diffs_that_break_a_rule_are_refused() {
-        for bad in ["le", "d1:ai1ee", "d1:a1:xe", "d1:alee", "d1:alleee", "d1:allelelee", "d1:all1:b1:aeleee", "d1:al0:leee"]
-        {
+        for bad in [
+            "le",
+            "d1:ai1ee",
+            "d1:a1:xe",
+            "d1:alee",
+            "d1:alleee",
+            "d1:allelelee",
+            "d1:all1:b1:aeleee",
+            "d1:al0:leee",
+        ] {
             assert!(Diff::decode(bad.as_bytes()).is_err(), "{bad}");
         }
     }

@@ -145,7 +145,8 @@ impl Fields for Dict {
 
     fn priority(&self) -> i32 {
         let bounds = i64::from(i32::MIN)..=i64::from(i32::MAX);
-        self.int("+").map_or(0, |number| i32::try_from(number.clamp(*bounds.start(), *bounds.end())).unwrap_or(0))
+        self.int("+")
+            .map_or(0, |number| i32::try_from(number.clamp(*bounds.start(), *bounds.end())).unwrap_or(0))
     }
 
     fn notify(&self) -> Notify {
@@ -211,7 +212,9 @@ impl Fields for Dict {
     }
 
     fn put_picture(&mut self, url: &str, key: &str, picture: Option<&Picture>) {
-        if let Some(picture) = picture.filter(|picture| !picture.url.is_empty() && picture.url.len() <= MAX_PICTURE_URL) {
+        if let Some(picture) =
+            picture.filter(|picture| !picture.url.is_empty() && picture.url.len() <= MAX_PICTURE_URL)
+        {
             self.insert(url, picture.url.as_str());
             self.insert(key, picture.key.as_slice());
         }

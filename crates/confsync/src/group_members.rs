@@ -144,7 +144,11 @@ impl GroupMembers {
     ///
     /// # Errors
     /// As [`Self::set_member`].
-    pub fn update_member(&mut self, id: &AccountId, change: impl FnOnce(&mut Member)) -> Result<bool, EditError> {
+    pub fn update_member(
+        &mut self,
+        id: &AccountId,
+        change: impl FnOnce(&mut Member),
+    ) -> Result<bool, EditError> {
         let mut member = self.member(id).unwrap_or_default();
         change(&mut member);
         self.set_member(id, &member)

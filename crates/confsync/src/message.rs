@@ -94,7 +94,13 @@ pub struct Draft {
 impl Message {
     /// What every document is before its first change: number 0, no data. Never signed.
     pub fn empty() -> Self {
-        let none = || Draft { seqno: 0, data: Dict::new(), base: Dict::new(), lagged: BTreeMap::new(), unknown: BTreeMap::new() };
+        let none = || Draft {
+            seqno: 0,
+            data: Dict::new(),
+            base: Dict::new(),
+            lagged: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+        };
         none().finish(None)
     }
 
@@ -126,9 +132,7 @@ impl Message {
         }
         if let Some(verifier) = verifier {
             let (covered, signature) = signed.ok_or(ParseError::Signature)?;
-            verifier
-                .verify(covered, &Signature::from_bytes(signature))
-                .map_err(|_| ParseError::Signature)?;
+            verifier.verify(covered, &Signature::from_bytes(signature)).map_err(|_| ParseError::Signature)?;
         }
 
         let mut take = |key: &'static str| fields.remove(key.as_bytes()).ok_or(ParseError::Missing(key));
@@ -186,13 +190,7 @@ impl Message {
 
     /// The draft this message was finished from, if `base` is what its changes were made to.
     pub(crate) fn into_draft(self, base: Dict) -> Draft {
-        Draft {
-            seqno: self.version.seqno,
-            data: self.data,
-            base,
-            lagged: self.lagged,
-            unknown: self.unknown,
-        }
+        Draft { seqno: self.version.seqno, data: self.data, base, lagged: self.lagged, unknown: self.unknown }
     }
 
     pub(crate) const fn unknown(&self) -> &BTreeMap<Vec<u8>, Vec<u8>> {
@@ -262,13 +260,17 @@ impl Draft {
 }
 
 fn decode_lagged(raw: &[u8], seqno: i64) -> Result<BTreeMap<Version, Diff>, ParseError> {
-    let bt::Value::List(items) = bt::Value::decode(raw)? else { return Err(ParseError::Lagged("are no list")) };
+    let bt::Value::List(items) = bt::Value::decode(raw)? else {
+        return Err(ParseError::Lagged("are no list"));
+    };
     let mut lagged: BTreeMap<Version, Diff> = BTreeMap::new();
     let mut last: Option<Version> = None;
     for item in items {
-        let bt::Value::List(item) = item else { return Err(ParseError::Lagged("have an entry that is no list")) };
-        let [number, hash, diff] =
-            <[bt::Value; 3]>::try_from(item).map_err(|_| ParseError::Lagged("have an entry without three parts"))?;
+        let bt::Value::List(item) = item else {
+            return Err(ParseError::Lagged("have an entry that is no list"));
+        };
+        let [number, hash, diff] = <[bt::Value; 3]>::try_from(item)
+            .map_err(|_| ParseError::Lagged("have an entry without three parts"))?;
         let version = Version {
             seqno: number.as_i64().ok_or(ParseError::Lagged("have an entry without number"))?,
             hash: hash

@@ -104,7 +104,11 @@ impl UserProfile {
     ///
     /// # Errors
     /// [`EditError`]
-    pub fn set_community_requests(&mut self, accepted: Option<bool>, now: Timestamp) -> Result<(), EditError> {
+    pub fn set_community_requests(
+        &mut self,
+        accepted: Option<bool>,
+        now: Timestamp,
+    ) -> Result<(), EditError> {
         self.set_seen("M", accepted.map(|accepted| i64::from(accepted).into()), now)
     }
 
@@ -206,7 +210,10 @@ mod tests {
     #[test]
     fn an_address_that_is_too_long_is_refused_and_a_long_name_cut() {
         let mut profile = profile();
-        assert!(matches!(profile.set_picture(Some(&picture(&"x".repeat(224))), at(1)), Err(EditError::Invalid(_))));
+        assert!(matches!(
+            profile.set_picture(Some(&picture(&"x".repeat(224))), at(1)),
+            Err(EditError::Invalid(_))
+        ));
         assert!(!profile.needs_push());
         profile.set_name(&"é".repeat(60), at(1)).unwrap();
         assert_eq!(profile.name(), "é".repeat(50));

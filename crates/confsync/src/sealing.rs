@@ -200,12 +200,7 @@ impl Part {
     }
 }
 
-fn wrap(
-    encrypted: &[u8],
-    seqno: i64,
-    kind: content::shared_config_message::Kind,
-    owner: &Owner,
-) -> Vec<u8> {
+fn wrap(encrypted: &[u8], seqno: i64, kind: content::shared_config_message::Kind, owner: &Owner) -> Vec<u8> {
     use prost::Message as _;
     let config = SharedConfigMessage { kind: kind.into(), seqno, data: encrypted.to_vec() };
     let mut inner = Content { shared_config_message: Some(config), ..Content::default() }.encode_to_vec();
@@ -284,9 +279,12 @@ mod tests {
 
     #[test]
     fn parts_that_break_a_rule_are_refused() {
-        let part = |index: u8, count: u8| Part { whole: [1; 32], index, count, chunk: b"chunk".to_vec() }.encode();
+        let part =
+            |index: u8, count: u8| Part { whole: [1; 32], index, count, chunk: b"chunk".to_vec() }.encode();
         let zeros = |count: usize| [part(0, 2), vec![0; count]].concat();
-        for bad in [part(2, 2), part(0, 1), part(0, 0), zeros(5), b"mle".to_vec(), b"mi1e".to_vec(), b"m".to_vec()] {
+        for bad in
+            [part(2, 2), part(0, 1), part(0, 0), zeros(5), b"mle".to_vec(), b"mi1e".to_vec(), b"m".to_vec()]
+        {
             assert!(matches!(opened(&encrypt(&bad)), Err(Rejected::Part(_))), "{bad:?}");
         }
         for good in [part(0, 2), part(254, 255), zeros(4)] {

@@ -54,7 +54,12 @@ pub(crate) fn rooms<'d>(
 }
 
 /// Erases a room, and its server if that was the last; whether there was one.
-pub(crate) fn remove(document: &mut Document, top: &str, server: &str, room: &str) -> Result<bool, EditError> {
+pub(crate) fn remove(
+    document: &mut Document,
+    top: &str,
+    server: &str,
+    room: &str,
+) -> Result<bool, EditError> {
     let server_path = [top.as_bytes(), server.as_bytes()];
     let removed = document.put(&[top.as_bytes(), server.as_bytes(), ROOMS, room.as_bytes()], None)?;
     if removed && document.data().dict_at(&server_path).is_some_and(|table| table.dict(ROOMS).is_none()) {

@@ -123,7 +123,9 @@ impl UserGroups {
         }
         let before = self.group(id);
         let mut group = group.clone();
-        if group.access == Access::Kicked && before.as_ref().is_some_and(|before| before.access == Access::Destroyed) {
+        if group.access == Access::Kicked
+            && before.as_ref().is_some_and(|before| before.access == Access::Destroyed)
+        {
             group.access = Access::Destroyed;
         }
         // A secret that is not the group's reads as none, and has to go when the access is another.
@@ -140,7 +142,11 @@ impl UserGroups {
     ///
     /// # Errors
     /// As [`Self::set_group`].
-    pub fn update_group(&mut self, id: &AccountId, change: impl FnOnce(&mut Group)) -> Result<bool, EditError> {
+    pub fn update_group(
+        &mut self,
+        id: &AccountId,
+        change: impl FnOnce(&mut Group),
+    ) -> Result<bool, EditError> {
         let mut group = self.group(id).unwrap_or_default();
         change(&mut group);
         self.set_group(id, &group)
@@ -252,7 +258,8 @@ impl Standing {
 
 impl Group {
     fn read(id: &AccountId, record: &Dict) -> Self {
-        let seed = record.bytes("K").and_then(|seed| seed.try_into().ok()).filter(|seed| is_secret_of(id, seed));
+        let seed =
+            record.bytes("K").and_then(|seed| seed.try_into().ok()).filter(|seed| is_secret_of(id, seed));
         let member = record.bytes("s").and_then(|auth| auth.try_into().ok());
         let access = match (record.int("r"), seed, member) {
             (Some(2), ..) => Access::Destroyed,
@@ -387,7 +394,9 @@ mod tests {
     fn whoever_is_removed_keeps_no_secret_and_a_group_that_is_no_more_stays_so() {
         let mut groups = groups();
         let (id, admin) = own_group();
-        groups.set_group(&id, &Group { access: admin.clone(), name: "G".to_owned(), ..Group::default() }).unwrap();
+        groups
+            .set_group(&id, &Group { access: admin.clone(), name: "G".to_owned(), ..Group::default() })
+            .unwrap();
         assert_eq!(groups.group(&id).unwrap().access, admin);
         groups.update_group(&id, |group| group.access = Access::Kicked).unwrap();
         assert_eq!(record(&groups, &id), "d1:K0:1:n1:G1:ri1ee");

@@ -75,7 +75,10 @@ impl Case {
         assert_eq!(blake2b_256(&[&message]), array(&expected["config_hash"]));
         let theirs = bytes(&expected["push_message"]);
         let (compressed, plain) = decrypt(&theirs, &key, domain);
-        assert_eq!((compressed, plain.as_slice()), (expected["compressed"].as_bool().unwrap(), message.as_slice()));
+        assert_eq!(
+            (compressed, plain.as_slice()),
+            (expected["compressed"].as_bool().unwrap(), message.as_slice())
+        );
         let padded = expected["padded_plaintext_len"].as_u64().unwrap() as usize;
         assert_eq!(theirs.len(), padded + config_encryption::OVERHEAD);
 
@@ -86,7 +89,12 @@ impl Case {
             assert_eq!(ours, &theirs, "{name}");
         }
         let merged = member.merge([(name, theirs.as_slice())], NOW);
-        assert_eq!((merged.understood.len(), member.seqno()), (1, push.seqno), "{name}: {:?}", merged.rejected);
+        assert_eq!(
+            (merged.understood.len(), member.seqno()),
+            (1, push.seqno),
+            "{name}: {:?}",
+            merged.rejected
+        );
         assert!(!member.needs_push());
     }
 
@@ -99,7 +107,8 @@ impl Case {
 #[test]
 fn info_is_written_as_the_reference_writes_it() {
     for case in Case::all() {
-        let keys = [case.key("rekey0_pending_key"), case.key("rekey1_pending_key"), case.key("rekey2_pending_key")];
+        let keys =
+            [case.key("rekey0_pending_key"), case.key("rekey1_pending_key"), case.key("rekey2_pending_key")];
         let mut reader = GroupInfo::new(&case.group.public(), &[keys[2], keys[1], keys[0]]);
         let mut info = case.info();
         info.set_name(case.value["in"]["info"]["name"].as_str().unwrap()).unwrap();
@@ -139,7 +148,10 @@ fn info_is_written_as_the_reference_writes_it() {
         assert_eq!(case.obsolete("info_push_fields"), Vec::<String>::new());
         assert_eq!(push.obsolete, offered);
         assert_eq!((reader.description(), reader.picture()), (text("o"), Some(picture)));
-        assert_eq!((reader.delete_before(), reader.delete_attachments_before()), (Some(time("d")), Some(time("D"))));
+        assert_eq!(
+            (reader.delete_before(), reader.delete_attachments_before()),
+            (Some(time("d")), Some(time("D")))
+        );
 
         info.destroy().unwrap();
         let push = info.push(NOW).unwrap();
@@ -158,7 +170,8 @@ fn members_are_written_as_the_reference_writes_them() {
         let keys = [case.key("rekey0_pending_key"), case.key("rekey1_pending_key")];
         let mut reader = GroupMembers::new(&case.group.public(), &[keys[1], keys[0]]);
         let mut members = case.members();
-        let admin = Member { name: "Admin".to_owned(), role: Role::Admin(Step::Accepted), ..Member::default() };
+        let admin =
+            Member { name: "Admin".to_owned(), role: Role::Admin(Step::Accepted), ..Member::default() };
         members.set_member(&id(&case.value["out"]["admin_id"]), &admin).unwrap();
         for member in case.value["out"]["member_ids"].as_array().unwrap() {
             let member = id(member);
@@ -210,8 +223,18 @@ fn every_state_of_a_member_has_the_references_form_and_number() {
             members.update_member(&member, change).unwrap();
             let record = members.data().dict_at(&[b"m", member.as_bytes()]).unwrap().encode();
             let expected = bytes(&step["member_dict_bt"]);
-            assert_eq!(record.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{}", step["op"]);
-            assert_eq!(members.status(&member).unwrap() as u64, step["status_enum"].as_u64().unwrap(), "{}", step["op"]);
+            assert_eq!(
+                record.escape_ascii().to_string(),
+                expected.escape_ascii().to_string(),
+                "{}",
+                step["op"]
+            );
+            assert_eq!(
+                members.status(&member).unwrap() as u64,
+                step["status_enum"].as_u64().unwrap(),
+                "{}",
+                step["op"]
+            );
             states += 1;
         }
         assert_eq!(states, 10);

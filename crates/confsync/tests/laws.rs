@@ -25,7 +25,11 @@ fn value(depth: u32) -> BoxedStrategy<Value> {
         scalar().prop_map(Value::Scalar),
         prop::collection::btree_set(scalar(), 1..4).prop_map(Value::Set),
     ];
-    if depth == 0 { leaf.boxed() } else { prop_oneof![2 => leaf, 1 => dict(depth - 1, 1).prop_map(Value::Dict)].boxed() }
+    if depth == 0 {
+        leaf.boxed()
+    } else {
+        prop_oneof![2 => leaf, 1 => dict(depth - 1, 1).prop_map(Value::Dict)].boxed()
+    }
 }
 
 fn dict(depth: u32, least: usize) -> impl Strategy<Value = Dict> {
@@ -50,7 +54,8 @@ fn apply(data: &mut Dict, (path, value): &(Vec<String>, Option<Value>)) {
 
 /// Some devices' messages: each follows one that was there, or is made of two.
 fn history() -> impl Strategy<Value = Vec<Message>> {
-    let step = (any::<Index>(), any::<Index>(), prop::bool::weighted(0.3), prop::collection::vec(change(), 0..3));
+    let step =
+        (any::<Index>(), any::<Index>(), prop::bool::weighted(0.3), prop::collection::vec(change(), 0..3));
     prop::collection::vec(step, 1..9).prop_map(|steps| {
         let mut messages = vec![Message::empty().next().finish(None)];
         for (from, other, merges, changes) in steps {
@@ -190,7 +195,8 @@ impl Swarm {
     }
 
     fn fetch(&self, document: &mut Document, backwards: bool) {
-        let mut all: Vec<(&str, &[u8])> = self.entries.iter().map(|(hash, entry)| (hash.as_str(), entry.as_slice())).collect();
+        let mut all: Vec<(&str, &[u8])> =
+            self.entries.iter().map(|(hash, entry)| (hash.as_str(), entry.as_slice())).collect();
         if backwards {
             all.reverse();
         }
@@ -273,7 +279,9 @@ fn turn(removes: bool) -> impl Strategy<Value = Turn> {
 }
 
 fn rounds(devices: std::ops::Range<usize>, removes: bool) -> impl Strategy<Value = Vec<Vec<Turn>>> {
-    devices.prop_flat_map(move |devices| prop::collection::vec(prop::collection::vec(turn(removes), devices), 1..8))
+    devices.prop_flat_map(move |devices| {
+        prop::collection::vec(prop::collection::vec(turn(removes), devices), 1..8)
+    })
 }
 
 /// Plays the rounds; returns the swarm, the devices and who was added and never removed. With `in_step` all
@@ -291,7 +299,9 @@ fn play(rounds: &[Vec<Turn>], in_step: bool) -> (Swarm, Vec<Contacts>, BTreeSet<
         for (at, (device, turn)) in devices.iter_mut().zip(round).enumerate() {
             if turn.adds {
                 let id = person(at, number);
-                device.set_contact(&id, &Contact { name: format!("{at} {number}"), ..Contact::default() }).unwrap();
+                device
+                    .set_contact(&id, &Contact { name: format!("{at} {number}"), ..Contact::default() })
+                    .unwrap();
                 people.insert(id);
             }
             let known: Vec<AccountId> = device.contacts().map(|(id, _)| id).collect();
@@ -376,7 +386,11 @@ fn a_device_that_was_away_for_long_follows_the_others() {
         swarm.push(&mut devices[0]);
     }
     check_agreement(&mut swarm, &mut devices);
-    assert_eq!(devices[0].contacts().count(), 10, "the others had moved on by more versions than are remembered");
+    assert_eq!(
+        devices[0].contacts().count(),
+        10,
+        "the others had moved on by more versions than are remembered"
+    );
 }
 
 #[test]
@@ -487,7 +501,8 @@ fn a_large_document_travels_in_parts_and_the_parts_are_one_version() {
     other.remove_contact(&AccountId::new(IdPrefix::Account, &key)).unwrap();
     assert_eq!(other.push(NOW).unwrap().obsolete.len(), push.messages.len());
     // The parts again, and one by one, are no news.
-    let merged = device.merge(swarm.entries.iter().map(|(hash, entry)| (hash.as_str(), entry.as_slice())), NOW);
+    let merged =
+        device.merge(swarm.entries.iter().map(|(hash, entry)| (hash.as_str(), entry.as_slice())), NOW);
     assert_eq!((merged.understood.len(), merged.changed), (push.messages.len(), false));
     assert!(device.push(NOW).unwrap().obsolete.is_empty());
 }

@@ -9,7 +9,8 @@ use conclave_confsync::{
 };
 use conclave_crypto::hash::blake2b_256;
 use conclave_crypto::{
-    AccountId, Ed25519Secret, X25519Pair, Zeroizing, compression, config_encryption, padding, session_protocol,
+    AccountId, Ed25519Secret, X25519Pair, Zeroizing, compression, config_encryption, padding,
+    session_protocol,
 };
 use conclave_proto::Timestamp;
 use conclave_proto::bt::{DictReader, DictWriter, ListReader};
@@ -51,7 +52,8 @@ fn unwrap(kind: Kind, account: &Ed25519Secret, entry: &[u8]) -> Checked<(i64, Ve
 
 /// The message in an encrypted one, and whether it was compressed.
 fn decrypt(kind: Kind, account: &Ed25519Secret, encrypted: &[u8]) -> Checked<(bool, Vec<u8>)> {
-    let plain = config_encryption::decrypt(encrypted, &account.seed(), on_the_wire(kind)?.1).map_err(words)?;
+    let plain =
+        config_encryption::decrypt(encrypted, &account.seed(), on_the_wire(kind)?.1).map_err(words)?;
     let plain = config_encryption::unpad(&plain);
     match plain.strip_prefix(b"z") {
         Some(frame) => Ok((true, compression::decompress(frame, 1_000_000).map_err(words)?)),
@@ -177,7 +179,8 @@ pub fn profile(v: &Value) -> Checked {
     let account = secret(v, "in/ed25519_seed")?;
     let mut profile = UserProfile::new(&account);
     profile.set_name(text(v, "in/edit1/name")?, NOW).map_err(words)?;
-    let picture = Picture { url: text(v, "in/edit1/pic_url")?.to_owned(), key: array(v, "in/edit1/pic_key")? };
+    let picture =
+        Picture { url: text(v, "in/edit1/pic_url")?.to_owned(), key: array(v, "in/edit1/pic_key")? };
     profile.set_picture(Some(&picture), NOW).map_err(words)?;
     profile.set_note_to_self_priority(number(v, "in/edit1/nts_priority")?).map_err(words)?;
     profile.set_note_to_self_timer(number(v, "in/edit1/nts_expiry_s")?).map_err(words)?;
@@ -378,8 +381,13 @@ pub fn user_groups(v: &Value) -> Checked {
                 };
                 groups.set_community(&community).map_err(words)?;
                 let server = text(given, "base_url_canonical")?.to_owned();
-                let url = conclave_proto::community_url::CommunityUrl::parse(text(given, "full_url")?).map_err(words)?;
-                same("url", &(url.server(), url.room, url.public_key), &(server.clone(), community.room.clone(), community.public_key))?;
+                let url = conclave_proto::community_url::CommunityUrl::parse(text(given, "full_url")?)
+                    .map_err(words)?;
+                same(
+                    "url",
+                    &(url.server(), url.room, url.public_key),
+                    &(server.clone(), community.room.clone(), community.public_key),
+                )?;
                 expected.push(Box::new(move |groups| {
                     let community = Community { server: server.clone(), ..community.clone() };
                     same("community", &groups.communities().collect::<Vec<_>>(), &vec![community])
@@ -389,7 +397,9 @@ pub fn user_groups(v: &Value) -> Checked {
             "legacy_group" => {
                 let (id, group) = (id(given, "id")?, legacy_group(given)?);
                 groups.set_legacy_group(&id, &group).map_err(words)?;
-                expected.push(Box::new(move |groups| same("group", &groups.legacy_group(&id), &Some(group.clone()))));
+                expected.push(Box::new(move |groups| {
+                    same("group", &groups.legacy_group(&id), &Some(group.clone()))
+                }));
                 continue;
             }
             "group_admin" => Access::Admin(Zeroizing::new(array(given, "seed")?)),
@@ -449,7 +459,8 @@ pub fn conflict(v: &Value) -> Checked {
 
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let mut fresh = Contacts::new(&account);
-        let mut merged = fresh.merge(order.map(|at| (entries[at].0, entries[at].1.as_slice())), NOW).understood;
+        let mut merged =
+            fresh.merge(order.map(|at| (entries[at].0, entries[at].1.as_slice())), NOW).understood;
         merged.sort();
         same("understood", &merged, &texts(v, "out/fresh_device_good")?)?;
         same("needs push", &fresh.needs_push(), &flag(v, "out/fresh_device_needs_push")?)?;
@@ -496,7 +507,11 @@ pub fn multipart(v: &Value) -> Checked {
         }
         same_bytes("data", &contacts.data().encode(), &message.data().encode())?;
         same("seqno", &contacts.seqno(), &message.version().seqno)?;
-        same("current", &contacts.current_hashes().collect::<Vec<_>>(), &names.iter().map(String::as_str).collect())?;
+        same(
+            "current",
+            &contacts.current_hashes().collect::<Vec<_>>(),
+            &names.iter().map(String::as_str).collect(),
+        )?;
         order.reverse();
     }
     Ok(())

@@ -179,7 +179,11 @@ pub fn linear(v: &Value) -> Checked {
     same("lag", &LAG, &int(v, "in/lag")?)?;
     let states = list(v, "in/target_data_states_bt")?;
     same("states", &(states.len() + 1), &list(v, "out")?.len())?;
-    let signer = if v.pointer("/in/sign_ed25519_seed").is_some() { Some(secret(v, "in/sign_ed25519_seed")?) } else { None };
+    let signer = if v.pointer("/in/sign_ed25519_seed").is_some() {
+        Some(secret(v, "in/sign_ed25519_seed")?)
+    } else {
+        None
+    };
     let mut last = Message::empty();
     if let Some(signer) = &signer {
         // Documents never sign their beginning, messages by themselves can.
@@ -208,8 +212,11 @@ pub fn merge(v: &Value) -> Checked {
         "verify+sign" => (true, true),
         other => return Err(format!("nobody knows {other:?}")),
     };
-    let verifier =
-        if verifies { Some(Ed25519Public::from_bytes(array(v, "in/verify_ed25519_pubkey")?).map_err(words)?) } else { None };
+    let verifier = if verifies {
+        Some(Ed25519Public::from_bytes(array(v, "in/verify_ed25519_pubkey")?).map_err(words)?)
+    } else {
+        None
+    };
     let signer = if signs { Some(secret(v, "in/sign_ed25519_seed")?) } else { None };
     if let (Some(signer), Some(verifier)) = (&signer, &verifier) {
         same("keys", &signer.public(), verifier)?;

@@ -80,7 +80,7 @@ pub const REGISTRY: &[(&str, Tested, &[&str])] = &[
     ("config-groups", Tested::Prose, &["meta"]),
     (
         "config-groups",
-        Tested::Later("part 3"),
+        Tested::By("confsync"),
         &[
             "upstream/upstream-example1",
             "upstream/upstream-load-mutable",
