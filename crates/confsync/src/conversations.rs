@@ -76,8 +76,9 @@ impl Conversations {
 
     /// All that are remembered.
     pub fn read_states(&self) -> impl Iterator<Item = (ConversationId, ReadState)> {
-        type Make = fn(AccountId) -> ConversationId;
-        let tables: [(&str, Make, fn(u8) -> bool); 4] = [
+        /// A table, what its ids are, and which of them belong there.
+        type Table = (&'static str, fn(AccountId) -> ConversationId, fn(u8) -> bool);
+        let tables: [Table; 4] = [
             (ACCOUNTS, ConversationId::Account, |prefix| prefix == 0x05),
             (BLINDED, ConversationId::Blinded, |prefix| matches!(prefix, 0x15 | 0x25)),
             (GROUPS, ConversationId::Group, |prefix| prefix == 0x03),

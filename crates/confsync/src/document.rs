@@ -21,7 +21,7 @@ use crate::sealing::{self, Opened, Owner, Rejected};
 #[derive(Clone)]
 pub(crate) enum Authority {
     /// Of our account.
-    Account(Box<Owner>),
+    Account(Owner),
     /// Of a group: read by its members, changed by who has its secret.
     Group { public: Ed25519Public, secret: Option<Ed25519Secret> },
     /// Of this device.
@@ -128,7 +128,7 @@ impl Document {
 
     /// An empty document of an account. Its key is the account's seed (4.4).
     pub(crate) fn of_account(kind: Kind, account: &Ed25519Secret) -> Self {
-        Self::new(kind, Authority::Account(Box::new(Owner::new(account))), vec![account.seed()])
+        Self::new(kind, Authority::Account(Owner::new(account)), vec![account.seed()])
     }
 
     /// What kind of document this is.

@@ -366,10 +366,13 @@ fn legacy_group(v: &Value) -> Checked<LegacyGroup> {
     })
 }
 
+/// What another device has to find.
+type Expectation = Box<dyn Fn(&UserGroups) -> Checked>;
+
 pub fn user_groups(v: &Value) -> Checked {
     let account = secret(v, "in/ed25519_seed")?;
     let mut groups = UserGroups::new(&account);
-    let mut expected: Vec<Box<dyn Fn(&UserGroups) -> Checked>> = Vec::new();
+    let mut expected: Vec<Expectation> = Vec::new();
     for given in list(v, "in/groups")? {
         let access = match text(given, "type")? {
             "community" => {
