@@ -65,3 +65,50 @@ pub fn merge(messages: &[&Message], may_merge: bool) -> Option<Outcome> {
         unknown,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message that remembers one common change of `k`, and has it as `value` without saying why.
+    fn message(value: &str) -> Message {
+        let hash = "x".repeat(32);
+        let bytes = format!("d1:#i6e1:&d1:k{}:{value}e1:<lli5e32:{hash}d1:k0:eee1:=dee", value.len());
+        Message::parse(bytes.as_bytes(), None).unwrap()
+    }
+
+    #[test]
+    fn what_several_remember_is_as_the_greatest_of_them_has_it() {
+        let messages = ["a", "b", "c"].map(message);
+        let greatest = messages.iter().max_by_key(|message| message.version()).unwrap();
+        let Some(Outcome::Merged(draft)) = merge(&messages.iter().collect::<Vec<_>>(), true) else {
+            panic!("nothing to merge")
+        };
+        assert_eq!(draft.data(), greatest.data());
+    }
+
+    #[test]
+    fn keys_of_newer_programs_survive_a_merge() {
+        let read = |text: &str| Message::parse(text.as_bytes(), None).unwrap();
+        let one = read("d1:#i6e1:$1:x1:&de1:<le1:=de1:?i1ee");
+        let two = read("d1:#i6e1:%1:y1:&de1:<le1:=de1:?i2ee");
+        let greater = if one.version() > two.version() { "1" } else { "2" };
+        for order in [[&one, &two], [&two, &one]] {
+            let Some(Outcome::Merged(draft)) = merge(&order, true) else { panic!("nothing to merge") };
+            let text = String::from_utf8_lossy(draft.finish(None).as_bytes()).into_owned();
+            assert!(text.contains("1:$1:x1:%1:y1:&"), "{text}");
+            assert!(text.contains(&format!("1:?i{greater}e")), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_number_left_the_greatest_is_adopted() {
+        let read = |key: &str| {
+            let text = format!("d1:#i{MAX_SEQNO}e1:&d1:{key}i1ee1:<le1:=dee");
+            Message::parse(text.as_bytes(), None).unwrap()
+        };
+        let (one, two) = (read("a"), read("b"));
+        let greatest = usize::from(two.version() > one.version());
+        assert!(matches!(merge(&[&one, &two], true), Some(Outcome::Adopted(place)) if place == greatest));
+    }
+}

@@ -426,6 +426,22 @@ fn the_own_entry_coming_back_is_never_handed_out_for_deletion() {
 }
 
 #[test]
+fn a_change_that_was_taken_back_does_not_delete_what_it_stores() {
+    let mut swarm = Swarm::default();
+    let mut device = Contacts::new(&account());
+    device.set_contact(&person(0, 0), &Contact::default()).unwrap();
+    // Another device made the same change and stored it, and this one has seen that.
+    let mut other = device.clone();
+    swarm.push(&mut other);
+    swarm.fetch(&mut device, false);
+    device.set_contact(&person(0, 1), &Contact::default()).unwrap();
+    device.remove_contact(&person(0, 1)).unwrap();
+    swarm.push(&mut device);
+    assert_eq!(swarm.entries.len(), 1);
+    check_agreement(&mut swarm, &mut [device, other]);
+}
+
+#[test]
 fn a_confirmation_that_comes_too_late_confirms_nothing() {
     let mut device = Contacts::new(&account());
     device.set_contact(&person(0, 0), &Contact::default()).unwrap();
