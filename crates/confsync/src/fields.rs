@@ -271,7 +271,7 @@ macro_rules! view {
     ($(#[$about:meta])* $name:ident) => {
         $(#[$about])*
         ///
-        /// Everything a [`Document`] can do it can do, too.
+        /// Everything a [`Document`](crate::Document) can do it can do, too.
         #[derive(Clone, Debug)]
         pub struct $name {
             document: $crate::document::Document,
@@ -300,7 +300,7 @@ macro_rules! view {
                 Self { document: $crate::document::Document::new($kind, authority, Vec::new()) }
             }
 
-            /// What [`Document::dump`] kept.
+            /// What [`Document::dump`](crate::Document::dump) kept.
             ///
             /// # Errors
             /// If it is damaged, or of a newer program.
@@ -326,7 +326,7 @@ macro_rules! view {
                 Self { document: $crate::document::Document::of_account($kind, account) }
             }
 
-            /// What [`Document::dump`] kept.
+            /// What [`Document::dump`](crate::Document::dump) kept.
             ///
             /// # Errors
             /// If it is damaged, or of a newer program.
@@ -354,7 +354,7 @@ macro_rules! view {
                 Self { document }
             }
 
-            /// What [`Document::dump`] kept.
+            /// What [`Document::dump`](crate::Document::dump) kept.
             ///
             /// # Errors
             /// If it is damaged, or of a newer program.

@@ -322,4 +322,19 @@ mod tests {
         other.merge([("h", push.messages[0].as_slice())], now);
         assert_eq!(other.status(&id), Some(Status::InviteNotSent));
     }
+
+    #[test]
+    fn invitation_and_promotion_end_with_the_removal() {
+        for role in [Role::Admin(Step::Sent), Role::Member(Step::Failed)] {
+            let mut member = Member { role, ..Member::default() };
+            member.remove(Removal::Member);
+            let record = member.write();
+            assert_eq!((record.int("I"), record.int("P"), record.int("R")), (None, None, Some(1)));
+            assert_eq!(
+                record.flag("A"),
+                matches!(role, Role::Admin(_)),
+                "an admin is one until the record goes"
+            );
+        }
+    }
 }

@@ -254,7 +254,7 @@ mod tests {
             config_encryption::encrypt(&config_encryption::pad(b"d1:xe"), &KEY, Kind::Contacts.domain());
         let once = wrap(&encrypted, 1, wrapped, &owner);
         let twice = wrap(&once, 1, wrapped, &owner);
-        for entry in [encrypted, once.clone(), twice] {
+        for entry in [encrypted.clone(), once.clone(), twice] {
             match open(&entry, Kind::Contacts, [&KEY], Some(&owner)) {
                 Ok(Opened::Message(message)) => assert_eq!(message, b"d1:xe"),
                 _ => panic!("not read"),
@@ -263,6 +263,9 @@ mod tests {
         assert!(open(&once, Kind::UserGroups, [&KEY], Some(&owner)).is_err(), "of another kind");
         let other = Owner::new(&Ed25519Secret::from_seed(&[4; 32]));
         assert!(open(&once, Kind::Contacts, [&KEY], Some(&other)).is_err(), "of another account");
+        // Somebody else can seal for us, but only we wrap our documents.
+        let forger = Owner { secret: Ed25519Secret::from_seed(&[4; 32]), pair: owner.pair.clone() };
+        assert!(open(&wrap(&encrypted, 1, wrapped, &forger), Kind::Contacts, [&KEY], Some(&owner)).is_err());
     }
 
     #[test]

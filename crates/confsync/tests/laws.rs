@@ -472,6 +472,12 @@ fn obsolete_entries_are_offered_until_a_push_is_confirmed_also_after_a_restart()
     let mut device = Contacts::load(&account(), &device.dump()).unwrap();
     let again = device.push(NOW).unwrap();
     assert_eq!(again, second);
+    // What becomes obsolete meanwhile comes to it.
+    let mut other = Contacts::new(&account());
+    other.set_contact(&person(1, 0), &Contact::default()).unwrap();
+    device.merge([("h3", other.push(NOW).unwrap().messages[0].as_slice())], NOW);
+    let again = device.push(NOW).unwrap();
+    assert_eq!(again.obsolete, ["h1", "h3"]);
     device.confirm_pushed(again.seqno, ["h2"]);
     assert!(device.push(NOW).unwrap().obsolete.is_empty());
 }
