@@ -36,7 +36,7 @@ pub enum DumpError {
 }
 
 impl Document {
-    /// What to keep; all that [`Self::load_dump`] needs except the keys.
+    /// What to keep; all that loading needs except the keys.
     pub fn dump(&mut self) -> Vec<u8> {
         self.mark_dumped();
         let (state, message, base) = match &self.state {
