@@ -5,6 +5,8 @@
 //! under libFuzzer fails again in the ordinary test that replays the corpora
 //! (`crates/devnet/tests/fuzz_corpora.rs` includes this very file).
 
+#[path = "targets/confsync.rs"]
+mod confsync;
 #[path = "targets/crypto.rs"]
 mod crypto;
 #[path = "targets/onion.rs"]
@@ -14,6 +16,7 @@ mod proto;
 #[path = "targets/rpc.rs"]
 mod rpc;
 
+pub use confsync::*;
 pub use crypto::*;
 pub use onion::*;
 pub use proto::*;
@@ -87,6 +90,13 @@ pub const TARGETS: &[Target] = targets![
     server_body,
     server_reply,
     snode_reply,
+    // config documents
+    config_data,
+    config_dump,
+    config_entry,
+    config_merge,
+    config_message,
+    config_views,
 ];
 
 /// A copy with one byte changed; which one, and to what, is in `by`.

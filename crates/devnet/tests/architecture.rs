@@ -11,10 +11,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conclave-crypto", &[]),
     ("conclave-proto", &["conclave-crypto"]),
     ("conclave-onion", &["conclave-crypto", "conclave-proto"]),
+    ("conclave-confsync", &["conclave-crypto", "conclave-proto"]),
     ("conclave-testkit", &["conclave-crypto", "conclave-proto"]),
     ("conclave-transport", &["conclave-crypto", "conclave-proto"]),
     ("conclave-node", &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-transport"]),
-    ("conclave-client", &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-transport"]),
+    (
+        "conclave-client",
+        &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-confsync", "conclave-transport"],
+    ),
     (
         "conclave-devnet",
         &[
@@ -33,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Pure crates reach no runtime, socket, file or database, not even through others.
-const PURE: &[&str] = &["conclave-crypto", "conclave-proto", "conclave-onion"];
+const PURE: &[&str] = &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-confsync"];
 const IMPURE: &[&str] = &[
     "tokio",
     "mio",

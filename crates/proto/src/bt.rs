@@ -17,7 +17,7 @@ mod value;
 mod writer;
 
 pub use reader::{DictReader, ListReader};
-pub use value::{Int, Value};
+pub use value::{Int, Value, write_bytes, write_int};
 pub use writer::{DictWriter, ListWriter};
 
 /// Levels of lists and dictionaries one inside the other. What the protocol speaks needs fewer than

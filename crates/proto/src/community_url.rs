@@ -1,5 +1,5 @@
 //! Addresses of community rooms, as people pass them on:
-//! `https://host[:port]/[r/]room?public_key=<64 hex>`.
+//! `https://host[:port]/[r/]room?public_key=<64 hex>`, the key also in base64 or base32z.
 
 use std::borrow::Cow;
 
@@ -41,7 +41,7 @@ pub enum InvalidCommunityUrl {
     /// No room, or characters a room does not have.
     #[error("the community address names no valid room: letters, digits, '-' and '_'")]
     Room,
-    /// No `public_key`, or not 64 hex digits.
+    /// No `public_key`, or not 32 bytes in one of the forms.
     #[error("the community address has no valid public_key of 64 hex digits")]
     PublicKey,
 }
@@ -52,28 +52,12 @@ impl CommunityUrl {
     /// # Errors
     /// Names the part that is wrong.
     pub fn parse(text: &str) -> Result<Self, InvalidCommunityUrl> {
-        let (https, rest) = match text.trim().split_once("://") {
-            None => (false, text.trim()),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
-            Some(_) => return Err(InvalidCommunityUrl::Scheme),
-        };
+        let (https, rest) = scheme(text)?;
         let (authority, path) = rest.split_once('/').ok_or(InvalidCommunityUrl::Room)?;
-        let (host, port) = match authority.rsplit_once(':') {
-            None => (authority, None),
-            Some((host, port)) => {
-                let port = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
-                (host, Some(port.and_then(|port| port.parse().ok()).ok_or(InvalidCommunityUrl::Port)?))
-            }
-        };
-        let of_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
-        if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(of_host) {
-            return Err(InvalidCommunityUrl::Host);
-        }
+        let (host, port) = host_and_port(authority, https)?;
         let (path, query) = path.split_once('?').ok_or(InvalidCommunityUrl::PublicKey)?;
         let room = path.strip_prefix("r/").unwrap_or(path);
-        let of_room = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        if room.is_empty() || room.len() > MAX_ROOM || !room.bytes().all(of_room) {
+        if !is_room(room) {
             return Err(InvalidCommunityUrl::Room);
         }
         let key = query
@@ -82,22 +66,76 @@ impl CommunityUrl {
             .ok_or(InvalidCommunityUrl::PublicKey)?;
         Ok(Self {
             https,
-            host: host.to_ascii_lowercase(),
-            port: port.filter(|port| *port != if https { 443 } else { 80 }),
+            host,
+            port,
             room: room.to_owned(),
-            public_key: hex::decode(key)
-                .ok()
-                .and_then(|key| key.try_into().ok())
-                .ok_or(InvalidCommunityUrl::PublicKey)?,
+            public_key: public_key(key).ok_or(InvalidCommunityUrl::PublicKey)?,
         })
     }
 
     /// Scheme, host and port: where the server is.
     pub fn server(&self) -> String {
-        let scheme = if self.https { "https" } else { "http" };
-        let port = self.port.map_or(Cow::Borrowed(""), |port| format!(":{port}").into());
-        format!("{scheme}://{}{port}", self.host)
+        server(self.https, &self.host, self.port)
     }
+}
+
+/// The one spelling of a server's address, as [`CommunityUrl::server`] has it (config-and-groups 6.4).
+///
+/// # Errors
+/// If it has a path, or a part of it is wrong.
+pub fn canonical_server(address: &str) -> Result<String, InvalidCommunityUrl> {
+    let (https, rest) = scheme(address)?;
+    let (host, port) = host_and_port(rest.strip_suffix('/').unwrap_or(rest), https)?;
+    Ok(server(https, &host, port))
+}
+
+/// Whether text can be a room's token, of either case.
+pub fn is_room(text: &str) -> bool {
+    let of_room = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    !text.is_empty() && text.len() <= MAX_ROOM && text.bytes().all(of_room)
+}
+
+/// Whether it is https, and what stands behind the scheme.
+fn scheme(text: &str) -> Result<(bool, &str), InvalidCommunityUrl> {
+    match text.trim().split_once("://") {
+        None => Ok((false, text.trim())),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok((true, rest)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok((false, rest)),
+        Some(_) => Err(InvalidCommunityUrl::Scheme),
+    }
+}
+
+/// The host in lowercase, and the port if it is not the scheme's own.
+fn host_and_port(authority: &str, https: bool) -> Result<(String, Option<u16>), InvalidCommunityUrl> {
+    let (host, port) = match authority.rsplit_once(':') {
+        None => (authority, None),
+        Some((host, port)) => {
+            let port = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+            (host, Some(port.and_then(|port| port.parse().ok()).ok_or(InvalidCommunityUrl::Port)?))
+        }
+    };
+    let of_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    if host.is_empty() || host.len() > MAX_HOST || !host.bytes().all(of_host) {
+        return Err(InvalidCommunityUrl::Host);
+    }
+    Ok((host.to_ascii_lowercase(), port.filter(|port| *port != if https { 443 } else { 80 })))
+}
+
+/// A key as 64 hex digits, or as others write it too: base64 or base32z.
+fn public_key(text: &str) -> Option<[u8; 32]> {
+    let bytes = match text.len() {
+        64 => hex::decode(text).ok(),
+        43 | 44 => crate::base64::decode(text),
+        52 => crate::base32z::decode(text),
+        _ => None,
+    };
+    bytes?.try_into().ok()
+}
+
+fn server(https: bool, host: &str, port: Option<u16>) -> String {
+    let scheme = if https { "https" } else { "http" };
+    let port = port.map_or(Cow::Borrowed(""), |port| format!(":{port}").into());
+    format!("{scheme}://{host}{port}")
 }
 
 impl std::fmt::Display for CommunityUrl {

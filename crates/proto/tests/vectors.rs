@@ -35,6 +35,9 @@ const NOT_NOTICED: &[(&str, &str, &str, &str)] = &[
     ("client-messages", "session_js_interop", "recovery_phrases", "phrases are crypto's"),
     ("client-messages", "session_js_interop", "community_signatures", "blinding is crypto's"),
     ("communities", "join_urls", "invalid", "what is no address stays none"),
+    ("config-groups", "upstream/upstream-community-url", "id", "the key itself"),
+    ("config-groups", "upstream/upstream-community-url", "kind", "words"),
+    ("config-groups", "upstream/upstream-community-url", "upstream_test", "words"),
 ];
 
 #[test]

@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_testkit::vectors::{self, Check, FILES, REGISTRY, Tested};
 
+#[path = "../../confsync/tests/checks/mod.rs"]
+mod confsync;
 #[path = "../../crypto/tests/checks/mod.rs"]
 mod crypto;
 #[path = "../../onion/tests/checks/mod.rs"]
@@ -32,11 +34,18 @@ fn checks() -> Vec<Row> {
     let of = |name, checks: &'static [(&'static str, &'static str, Check)]| {
         checks.iter().map(move |(file, key, check)| (name, file.trim_end_matches(".json"), *key, *check))
     };
-    of("crypto", crypto::CHECKS).chain(of("proto", proto::CHECKS)).chain(of("onion", onion::CHECKS)).collect()
+    of("crypto", crypto::CHECKS)
+        .chain(of("proto", proto::CHECKS))
+        .chain(of("onion", onion::CHECKS))
+        .chain(of("confsync", confsync::CHECKS))
+        .collect()
 }
 
 /// Files with checks that [`checks`] includes, as `crate/tests/checks/…`.
 const INCLUDED: &[&str] = &[
+    "confsync/tests/checks/documents.rs",
+    "confsync/tests/checks/messages.rs",
+    "confsync/tests/checks/read.rs",
     "crypto/tests/checks/accounts.rs",
     "crypto/tests/checks/attachments.rs",
     "crypto/tests/checks/blinded.rs",

@@ -249,13 +249,15 @@ impl From<ListWriter> for Vec<u8> {
     }
 }
 
-pub(super) fn write_int(out: &mut Vec<u8>, number: Int) {
+/// Appends an integer, for writers that know the order of what they write.
+pub fn write_int(out: &mut Vec<u8>, number: Int) {
     out.push(b'i');
     out.extend_from_slice(number.to_string().as_bytes());
     out.push(b'e');
 }
 
-pub(super) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends a byte string, for writers that know the order of what they write.
+pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes.len().to_string().as_bytes());
     out.push(b':');
     out.extend_from_slice(bytes);

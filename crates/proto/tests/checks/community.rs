@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use conclave_proto::community_url::CommunityUrl;
+use conclave_proto::community_url::{CommunityUrl, canonical_server};
 use conclave_proto::v4::{V4Reply, V4Request};
 use serde_json::Value;
 
@@ -69,6 +69,33 @@ pub fn check_join_urls(value: &Value) -> Outcome {
         if CommunityUrl::parse(address).is_ok() {
             return Err(format!("{address} was accepted"));
         }
+    }
+    Ok(())
+}
+
+/// The spellings of an address that others write, and the one that is a key.
+pub fn check_spellings(value: &Value) -> Outcome {
+    let (given, expected) = (at(value, "in")?, at(value, "out")?);
+    let urls = list(given, "urls")?;
+    for name in ["base", "room", "room_canonical", "pubkey"] {
+        same(name, list(expected, name)?.len(), urls.len())?;
+    }
+    for (index, url) in urls.iter().enumerate() {
+        let text_at = |name: &str| -> Result<&str, String> {
+            list(expected, name)?
+                .get(index)
+                .and_then(Value::as_str)
+                .ok_or_else(|| format!("{name} is no text"))
+        };
+        let given = url.as_str().ok_or("no text")?;
+        let url = CommunityUrl::parse(given).map_err(|error| format!("{given}: {error}"))?;
+        same(given, url.server().as_str(), text_at("base")?)?;
+        same(given, url.room.as_str(), text_at("room")?)?;
+        same(given, url.room.to_ascii_lowercase().as_str(), text_at("room_canonical")?)?;
+        same(given, hex::encode(url.public_key).as_str(), text_at("pubkey")?)?;
+        same(given, canonical_server(&url.server()), Ok(url.server()))?;
+        let shouted = canonical_server(&url.server().to_uppercase());
+        same(given, shouted, Ok(url.server()))?;
     }
     Ok(())
 }

@@ -42,4 +42,5 @@ pub const CHECKS: &[Entry] = &[
     ("client-messages", "session_js_interop", sessionjs::check_session_js_interop),
     ("communities", "onion_v4_framing", community::check_onion_v4_framing),
     ("communities", "join_urls", community::check_join_urls),
+    ("config-groups", "upstream/upstream-community-url", community::check_spellings),
 ];

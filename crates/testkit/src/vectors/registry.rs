@@ -80,7 +80,7 @@ pub const REGISTRY: &[(&str, Tested, &[&str])] = &[
     ("config-groups", Tested::Prose, &["meta"]),
     (
         "config-groups",
-        Tested::Later("part 3"),
+        Tested::By("confsync"),
         &[
             "upstream/upstream-example1",
             "upstream/upstream-load-mutable",
@@ -198,14 +198,11 @@ pub const REGISTRY: &[(&str, Tested, &[&str])] = &[
         ],
     ),
     ("config-groups", Tested::By("onion"), &["upstream/upstream-onion-parse"]),
+    ("config-groups", Tested::By("proto"), &["upstream/upstream-community-url"]),
     (
         "config-groups",
         Tested::Later("communities"),
-        &[
-            "upstream/upstream-pro-rotating-seed",
-            "upstream/upstream-community-url",
-            "upstream/constructed-pro-credential",
-        ],
+        &["upstream/upstream-pro-rotating-seed", "upstream/constructed-pro-credential"],
     ),
     ("config-groups", Tested::Later("groups"), &["generated/shared-group-0", "generated/shared-group-1"]),
     (
