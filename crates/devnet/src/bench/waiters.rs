@@ -84,7 +84,11 @@ async fn wait(
     let began = Instant::now();
     let (answered, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut asking = JoinSet::new();
+    // Clients come to wait over a while, not all in one moment; the last of them well before the first has waited enough.
+    let mut pace =
+        tokio::time::interval(Duration::from_millis(HOLD) * 7 / 10 / u32::try_from(connections).unwrap_or(1));
     for (connection, layers) in open {
+        pace.tick().await;
         for layer in layers {
             let (connection, answered, refused) =
                 (connection.clone(), Arc::clone(&answered), Arc::clone(&refused));
