@@ -287,8 +287,8 @@ pub(crate) async fn forward(
 pub(crate) fn member_result(request: &Request, asked: Result<Bytes, RequestError>) -> MemberResult {
     match asked {
         Ok(answer) => NodeResult::from_bt(request, &answer)
-            // Who says so is known from the connection. The signature is for the client, who checks it; four times for every
-            // write it would be half of what a write costs here.
+            // Who says so is known from the connection. The signature is for the client, who checks it; checking four for every
+            // write would cost the entry node more than its own commit.
             .filter(|result| result.answers(request))
             .map_or_else(
                 || MemberResult::Failed(Failure { bad_peer_response: true, ..Failure::default() }),
