@@ -1,7 +1,7 @@
 //! Carries out what the swarm's coordinator decides: the thin shell around [`crate::swarm`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub(crate) struct Writes {
     waiting: Mutex<HashMap<WriteId, Waiting>>,
     next: AtomicU64,
     started: Instant,
-    /// Until when the timer sleeps, by the coordinator's time.
-    sleeps_until: AtomicU64,
+    /// The timer waits for no write.
+    sleeps_for_good: AtomicBool,
     deadline_changed: Notify,
 }
 
@@ -44,7 +44,7 @@ impl Writes {
             waiting: Mutex::default(),
             next: AtomicU64::new(1),
             started: Instant::now(),
-            sleeps_until: AtomicU64::new(0),
+            sleeps_for_good: AtomicBool::new(false),
             deadline_changed: Notify::new(),
         }
     }
@@ -103,7 +103,7 @@ pub(crate) async fn run_timer(shared: Arc<Shared>) {
         let next = {
             let core = writes.core();
             let next = core.next_wakeup();
-            writes.sleeps_until.store(next.map_or(u64::MAX, |at| at.0), Ordering::Relaxed);
+            writes.sleeps_for_good.store(next.is_none(), Ordering::Relaxed);
             next
         };
         let wait = next.map(|at| at.since(writes.now())).unwrap_or(Duration::from_secs(3600));
@@ -119,21 +119,21 @@ pub(crate) async fn run_timer(shared: Arc<Shared>) {
 }
 
 fn happened(shared: &Arc<Shared>, event: Event) {
-    // A write that begins is given up later than those that run already, so it concerns only a timer that has none to wait for.
-    let (may_have_deadline, is_later) = match &event {
-        Event::Begin { others, .. } => (!others.is_empty(), true),
-        Event::SwarmChanged { .. } => (true, false),
-        _ => (false, true),
+    let (is_awaited, is_change) = match &event {
+        Event::Begin { others, .. } => (!others.is_empty(), false),
+        Event::SwarmChanged { .. } => (false, true),
+        Event::Local { .. } | Event::Answered { .. } => (false, false),
     };
-    let wakes_earlier = {
+    let wakes_timer = {
         let now = shared.writes.now();
         let mut core = shared.writes.core();
         core.handle(now, event);
-        // Whoever looks at both holds the coordinator, so the timer cannot fall asleep between.
-        may_have_deadline && !(is_later && shared.writes.sleeps_until.load(Ordering::Relaxed) < u64::MAX)
+        // A write that begins is given up later than those that run, so it concerns only a timer that waits for none. That
+        // is noted while the coordinator is held, as here, so the timer cannot fall asleep between.
+        is_change || is_awaited && shared.writes.sleeps_for_good.load(Ordering::Relaxed)
     };
     carry_out(shared);
-    if wakes_earlier {
+    if wakes_timer {
         shared.writes.deadline_changed.notify_one();
     }
 }

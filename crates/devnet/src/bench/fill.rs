@@ -3,22 +3,20 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use conclave_node::DATABASE_FILE;
 use conclave_node::store::{MessageStore, Options};
-use conclave_node::{DATABASE_FILE, NodeConfig};
 use tokio::task::JoinSet;
 
-use super::machine::{megabytes, resident};
-use super::one_node::network;
-use super::{BenchError, Figure, Settings, io, requests};
+use super::outside::{megabytes, metric, resident, until, with_metrics};
+use super::{BenchError, Figure, Settings, failed, io, network, requests};
 use crate::process::NodeProcess;
 
 /// Accounts that the messages belong to.
 const ACCOUNTS: u64 = 10_000;
 /// Messages that wait for the same commit.
 const AT_ONCE: u64 = 512;
-/// How long an empty member may take, and how often it is asked how far it is.
+/// How long an empty member may take.
 const CATCH_UP: Duration = Duration::from_secs(1_800);
-const LOOK: Duration = Duration::from_millis(250);
 
 pub(super) async fn measure(
     settings: &Settings,
@@ -37,14 +35,14 @@ pub(super) async fn measure(
         if writes.len() as u64 >= AT_ONCE
             && let Some(written) = writes.join_next().await
         {
-            written.map_err(|error| BenchError::Failed(error.to_string()))??;
+            written.map_err(failed)??;
         }
         let (store, now) = (store.clone(), crate::now());
         let message = requests::stored(account, number, now);
         writes.spawn(async move { store.store(message, now).await.map(|_| ()) });
     }
     while let Some(written) = writes.join_next().await {
-        written.map_err(|error| BenchError::Failed(error.to_string()))??;
+        written.map_err(failed)??;
     }
     tell(&Figure::new(
         format!("filling a store with {count} messages, without a node"),
@@ -100,43 +98,4 @@ pub(super) async fn measure(
     empty.stop().await?;
     full.stop().await?;
     Ok(())
-}
-
-/// Lets a node show its figures on a free port, from its next start on.
-pub(super) fn with_metrics(config: &std::path::Path) -> Result<std::net::SocketAddr, BenchError> {
-    let free = || std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr();
-    let address = free().map_err(io("looking for a free port"))?;
-    let mut settings = NodeConfig::read(config).map_err(|error| BenchError::Failed(error.to_string()))?;
-    settings.metrics = Some(address);
-    std::fs::write(config, settings.to_toml()).map_err(io("writing a node's settings"))?;
-    Ok(address)
-}
-
-/// One of the figures that a node shows.
-pub(super) async fn metric(address: std::net::SocketAddr, name: &str) -> Option<u64> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
-    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).await.ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok())
-        .map(|n| n as u64)
-}
-
-/// Waits until something holds; `None` if it did not in time.
-pub(super) async fn until<F: Future<Output = bool>>(
-    most: Duration,
-    mut holds: impl FnMut() -> F,
-) -> Option<()> {
-    let began = Instant::now();
-    while !holds().await {
-        if began.elapsed() > most {
-            return None;
-        }
-        // A process that only shows figures tells nobody when they change.
-        tokio::time::sleep(LOOK).await;
-    }
-    Some(())
 }

@@ -35,6 +35,11 @@ pub(super) struct Load {
     pub(super) requests: Requests,
 }
 
+/// Within which value this share of all lies.
+pub(super) fn at_share<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+    sorted.get((sorted.len() as f64 * share) as usize).copied().unwrap_or_default()
+}
+
 /// What one connection saw.
 #[derive(Default)]
 struct Seen {
@@ -59,7 +64,7 @@ impl Load {
     async fn measure(self) -> Result<Figure, BenchError> {
         let (from, number) = (Instant::now() + WARM_UP, Arc::new(AtomicU64::new(0)));
         let until = from + self.duration;
-        let (mut connections, tls) = (JoinSet::new(), tls::client());
+        let (mut connections, tls) = (JoinSet::new(), tls::client()?);
         for connection in 0..self.connections {
             let (load, tls, number) = (self.clone(), tls.clone(), Arc::clone(&number));
             connections.spawn(async move { load.keep_busy(connection, &tls, &number, (from, until)).await });
@@ -80,15 +85,12 @@ impl Load {
                 of: count as u64 + all.wrong,
             });
         }
-        let at = |share: f64| {
-            let index = (count as f64 * share) as usize;
-            f64::from(all.latencies.get(index).copied().unwrap_or_default()) / 1_000.0
-        };
+        let milliseconds = |share| f64::from(at_share(&all.latencies, share)) / 1_000.0;
         Ok(Figure {
             what: self.what,
             value: count as f64 / self.duration.as_secs_f64(),
             unit: "/s",
-            latency: Some((at(0.5), at(0.99))),
+            latency: Some((milliseconds(0.5), milliseconds(0.99))),
         })
     }
 

@@ -8,8 +8,8 @@
 mod bare;
 mod fill;
 mod load;
-mod machine;
 mod one_node;
+mod outside;
 mod requests;
 mod swarm;
 mod tls;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use conclave_node::store::StoreError;
 use conclave_transport::https::CertificateError;
 
-use crate::DevnetError;
+use crate::{Devnet, DevnetError};
 
 /// What is measured, and how long.
 #[derive(Clone, Debug)]
@@ -114,6 +114,15 @@ pub enum BenchError {
     /// Something did not happen within its time.
     #[error("{0}")]
     Failed(String),
+}
+
+fn failed(error: impl std::fmt::Display) -> BenchError {
+    BenchError::Failed(error.to_string())
+}
+
+/// The nodes of a network, for a measurement; in a folder of their own.
+async fn network(settings: &Settings, folder: &str, nodes: usize) -> Result<Devnet, BenchError> {
+    Ok(Devnet::start(&settings.data_dir.join(folder), nodes, &settings.exe, None, |_| {}).await?)
 }
 
 fn io(doing: &'static str) -> impl Fn(std::io::Error) -> BenchError {

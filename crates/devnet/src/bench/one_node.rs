@@ -1,16 +1,14 @@
 //! One node alone, answering clients over HTTPS.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use conclave_proto::rpc::Request;
 
 use super::load::{Load, Requests};
-use super::machine::{megabytes, resident};
-use super::{BenchError, Figure, Settings, requests};
-use crate::Devnet;
+use super::outside::{megabytes, resident};
+use super::{BenchError, Figure, Settings, network, requests};
 
 /// Accounts that are written to.
 const ACCOUNTS: u64 = 1_000;
@@ -18,12 +16,6 @@ const ACCOUNTS: u64 = 1_000;
 const READ: u64 = 10;
 /// Accounts that are read.
 const READERS: u64 = 64;
-
-/// The nodes of a network, for a measurement.
-pub(super) async fn network(settings: &Settings, folder: &str, nodes: usize) -> Result<Devnet, BenchError> {
-    let dir: &Path = &settings.data_dir.join(folder);
-    Ok(Devnet::start(dir, nodes, &settings.exe, None, |_| {}).await?)
-}
 
 pub(super) async fn measure(
     settings: &Settings,

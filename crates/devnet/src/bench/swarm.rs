@@ -11,9 +11,8 @@ use conclave_transport::Deadline;
 use conclave_transport::quic::{Alpn, Endpoint, Lane};
 use rand_core::OsRng;
 
-use super::load::{Connection, Load, Requests};
-use super::one_node::network;
-use super::{BenchError, Figure, Settings, io, requests, tls};
+use super::load::{Connection, Load, Requests, at_share};
+use super::{BenchError, Figure, Settings, failed, io, network, requests, tls};
 
 const NODES: usize = 10;
 /// Accounts that are written to, of all swarms.
@@ -95,8 +94,7 @@ fn three_hops(nodes: &[SnodeRecord], guard: usize) -> Result<SealedRequest, Benc
     let hops: Vec<SnodeRecord> = path.by_ref().take(3).collect();
     let node = path.next().ok_or_else(|| BenchError::Failed("there are no nodes".into()))?;
     let body = Request::Info.to_json_body();
-    seal(&hops, Destination::Snode { node: &node, body: &body }, &mut OsRng)
-        .map_err(|error| BenchError::Failed(error.to_string()))
+    seal(&hops, Destination::Snode { node: &node, body: &body }, &mut OsRng).map_err(failed)
 }
 
 /// One request at a time, as a client at rest sees it. Sealing, which is the client's work, is left out.
@@ -104,7 +102,7 @@ async fn one_by_one(nodes: &[SnodeRecord], tell: &mut (dyn FnMut(&Figure) + Send
     let guard = nodes.first().ok_or_else(|| BenchError::Failed("there are no nodes".into()))?;
     let https: SocketAddr = (guard.ip, guard.https_port).into();
     let quic: SocketAddr = (guard.ip, guard.quic_port).into();
-    let tls = tls::client();
+    let tls = tls::client()?;
     let wrong = |what: &str| BenchError::Wrong { what: what.to_owned(), wrong: 1, of: 1 };
     for (is_quic, is_kept) in [(false, false), (true, false), (false, true), (true, true)] {
         let what = format!(
@@ -121,14 +119,11 @@ async fn one_by_one(nodes: &[SnodeRecord], tell: &mut (dyn FnMut(&Figure) + Send
             if is_quic {
                 let connection = match kept_quic.take() {
                     Some(connection) => connection,
-                    None => dialler
-                        .dial(quic, guard.ed25519, Alpn::Client)
-                        .await
-                        .map_err(|error| BenchError::Failed(error.to_string()))?,
+                    None => dialler.dial(quic, guard.ed25519, Alpn::Client).await.map_err(failed)?,
                 };
                 let deadline = Deadline::after(PATIENCE);
                 let asked = connection.request(Lane::Onion(0), "onion_req", &sealed.body, deadline).await;
-                asked.map_err(|error| BenchError::Failed(error.to_string()))?;
+                asked.map_err(failed)?;
                 kept_quic = is_kept.then_some(connection);
             } else {
                 let mut request = Vec::new();
@@ -147,8 +142,8 @@ async fn one_by_one(nodes: &[SnodeRecord], tell: &mut (dyn FnMut(&Figure) + Send
             }
         }
         took.sort_unstable_by(f64::total_cmp);
-        let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();
-        tell(&Figure { what, value: at(0.5), unit: "ms", latency: Some((at(0.5), at(0.99))) });
+        let median = at_share(&took, 0.5);
+        tell(&Figure { what, value: median, unit: "ms", latency: Some((median, at_share(&took, 0.99))) });
     }
     Ok(())
 }

@@ -16,10 +16,8 @@ use conclave_transport::quic::{Alpn, Connection, Endpoint, Lane};
 use rand_core::OsRng;
 use tokio::task::JoinSet;
 
-use super::fill::{metric, until, with_metrics};
-use super::machine::{megabytes, resident};
-use super::one_node::network;
-use super::{BenchError, Figure, Settings, io, requests};
+use super::outside::{megabytes, metric, resident, until, with_metrics};
+use super::{BenchError, Figure, Settings, failed, io, network, requests};
 use crate::Devnet;
 
 /// Requests that wait on one connection.
@@ -77,7 +75,7 @@ async fn wait(
         let connection = endpoint
             .dial((node.ip, node.quic_port).into(), node.ed25519, Alpn::Node)
             .await
-            .map_err(|error| BenchError::Failed(error.to_string()))?;
+            .map_err(failed)?;
         endpoints.push(endpoint);
         open.push((connection, layers));
     }
@@ -164,7 +162,7 @@ async fn prepare(
     }
     let mut all = Vec::new();
     while let Some(sealed) = sealing.join_next().await {
-        all.push(sealed.map_err(|error| BenchError::Failed(error.to_string()))?);
+        all.push(sealed.map_err(failed)?);
     }
     Ok(all)
 }

@@ -83,10 +83,8 @@ impl Checkpoints {
             return;
         }
         let stage = self.progress.stage.load(Ordering::Acquire);
-        if (stage == REST || log >= self.enough.saturating_mul(TOO_LONG))
-            && let Err(error) = carry_over(writing)
-        {
-            tracing::warn!(%error, path = %path.display(), "the log could not be carried over");
+        if stage == REST || log >= self.enough.saturating_mul(TOO_LONG) {
+            carry_over(writing, path);
         }
         match stage {
             SHORT => {
@@ -106,17 +104,10 @@ impl Beside {
     pub(super) fn run(self, connection: &Connection, path: &Path) {
         while self.woken.recv().is_ok() {
             for _ in 0..ROUNDS {
-                match carry_over(connection) {
-                    Ok(carried) => {
-                        let left = self.progress.log.load(Ordering::Relaxed).saturating_sub(carried);
-                        if left <= self.enough / LEFT {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, path = %path.display(), "the log could not be carried over");
-                        break;
-                    }
+                let Some(carried) = carry_over(connection, path) else { break };
+                let left = self.progress.log.load(Ordering::Relaxed).saturating_sub(carried);
+                if left <= self.enough / LEFT {
+                    break;
                 }
             }
             self.progress.stage.store(REST, Ordering::Release);
@@ -124,7 +115,15 @@ impl Beside {
     }
 }
 
-/// Copies what no reader still needs from the log into the database. Gives the pages that have been, from the log's beginning.
-fn carry_over(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))
+/// Copies what no reader still needs from the log into the database. Gives the pages that have been, from the log's beginning;
+/// `None` if that failed, or the other connection is at it.
+fn carry_over(connection: &Connection, path: &Path) -> Option<u32> {
+    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(2)) {
+        // Negative where nothing was done.
+        Ok(pages) => u32::try_from(pages).ok(),
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "the log could not be carried over");
+            None
+        }
+    }
 }

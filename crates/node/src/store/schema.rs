@@ -223,7 +223,8 @@ fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// In version 2 the index by name lacked the time that senders say.
+/// In version 2 the index by name lacked the times of the last store. Revocations that were logged then are handed on for
+/// their month, not for good.
 fn from_version_2(transaction: &Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "DROP INDEX messages_by_name;

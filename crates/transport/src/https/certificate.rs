@@ -129,7 +129,10 @@ impl Certificate {
     }
 
     /// TLS for a listener that shows this certificate and asks for none.
-    pub(super) fn server_config(&self) -> Result<rustls::ServerConfig, CertificateError> {
+    ///
+    /// # Errors
+    /// If TLS cannot use certificate or key.
+    pub fn server_config(&self) -> Result<rustls::ServerConfig, CertificateError> {
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).map_err(CertificateError::Pem)?;
         let mut config = rustls::ServerConfig::builder_with_provider(super::provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])

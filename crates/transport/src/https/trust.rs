@@ -33,8 +33,12 @@ pub(super) struct PinMissed {
 }
 
 impl Trust {
-    /// TLS for dialling with this trust.
-    pub(super) fn client_config(self) -> Result<rustls::ClientConfig, rustls::Error> {
+    /// TLS for dialling with this trust; [`Self::Authority`] and [`Self::Nobody`] let nobody in with it. Connections never
+    /// resume one another.
+    ///
+    /// # Errors
+    /// If the ciphers that are built in do not serve TLS.
+    pub fn client_config(self) -> Result<rustls::ClientConfig, rustls::Error> {
         let provider = super::provider();
         let verifier = Arc::new(Verifier { trust: self, provider: Arc::clone(&provider) });
         let mut config = rustls::ClientConfig::builder_with_provider(provider)

@@ -43,7 +43,7 @@ async fn a_database_of_version_2_gets_the_index_it_lacks() {
     let new = index(&old);
     old.execute_batch(
         "DROP INDEX messages_by_name;
-         CREATE INDEX messages_by_name ON messages (owner, hash, expiry, stored_at);
+         CREATE INDEX messages_by_name ON messages (owner, hash, expiry);
          PRAGMA user_version = 2;",
     )
     .unwrap();
