@@ -23,6 +23,7 @@ pub(super) async fn measure(
         is_fresh,
         duration: settings.duration,
         requests: Arc::new(|_, _, into| requests::http("/", b"{}", into)),
+        wrong_words: None,
     };
     tell(&load("bare TLS, 16 connections", 16, false).run().await?);
     tell(&load("bare TLS, 64 connections", 64, false).run().await?);

@@ -33,6 +33,8 @@ pub(super) struct Load {
     pub(super) is_fresh: bool,
     pub(super) duration: Duration,
     pub(super) requests: Requests,
+    /// An answer with these words in it counts as wrong, whatever its status.
+    pub(super) wrong_words: Option<&'static str>,
 }
 
 /// Within which value this share of all lies.
@@ -115,16 +117,20 @@ impl Load {
                 return Ok(seen);
             }
             let asked = async {
-                match &mut stream {
-                    Some(stream) => stream.ask(&request).await,
-                    None => Connection::open(tls, target, connection).await?.ask(&request).await,
-                }
+                let mut fresh = None;
+                let stream = match &mut stream {
+                    Some(stream) => stream,
+                    None => fresh.insert(Connection::open(tls, target, connection).await?),
+                };
+                let status = stream.ask(&request).await?;
+                let is_wrong = self.wrong_words.is_some_and(|words| stream.says(words));
+                Ok::<_, std::io::Error>(status == 200 && !is_wrong)
             };
-            let status = tokio::time::timeout(PATIENCE, asked).await??;
+            let is_good = tokio::time::timeout(PATIENCE, asked).await??;
             if began < from {
                 continue;
             }
-            if status == 200 {
+            if is_good {
                 seen.latencies.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
             } else {
                 seen.wrong += 1;
@@ -170,6 +176,11 @@ impl Connection {
                 return Ok(status);
             }
         }
+    }
+
+    /// Whether the last answer has these words in it.
+    fn says(&self, words: &str) -> bool {
+        std::str::from_utf8(&self.answer).is_ok_and(|answer| answer.contains(words))
     }
 }
 

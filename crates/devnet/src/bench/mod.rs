@@ -102,7 +102,7 @@ pub enum BenchError {
     #[error("the bare server's certificate: {0}")]
     Certificate(#[from] CertificateError),
     /// A node answered something else than it should, so its speed says nothing.
-    #[error("{what}: {wrong} of {of} requests were not answered with 200")]
+    #[error("{what}: {wrong} of {of} requests were not answered as they should be")]
     Wrong {
         /// What was measured.
         what: String,

@@ -40,6 +40,7 @@ pub(super) async fn measure(
         is_fresh,
         duration: settings.duration,
         requests: Arc::clone(requests),
+        wrong_words: None,
     };
 
     let info: Requests = Arc::new(|_, _, into| requests::rpc(&Request::Info, into));

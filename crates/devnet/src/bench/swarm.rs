@@ -39,6 +39,8 @@ pub(super) async fn measure(
         is_fresh: false,
         duration: settings.duration,
         requests,
+        // A write is answered with 200 although members have not done it.
+        wrong_words: Some("\"failed\""),
     };
 
     // Every connection writes to accounts of its node's swarm.
