@@ -23,7 +23,7 @@ pub fn create(
     protection: &Protection<'_>,
     network: Option<&NetworkFile>,
 ) -> Result<(OwnedProfile, AccountInfo), Error> {
-    make(data_dir, profile, name, &RecoveryPhrase::generate(&mut OsRng), protection, network)
+    make(data_dir, profile, name, &RecoveryPhrase::generate(&mut OsRng), protection, network, false)
 }
 
 /// Brings the account of a recovery phrase into a new profile, and owns it.
@@ -39,7 +39,7 @@ pub fn restore(
     network: Option<&NetworkFile>,
 ) -> Result<(OwnedProfile, AccountInfo), Error> {
     let phrase = RecoveryPhrase::scan(phrase)?;
-    make(data_dir, profile, name.unwrap_or(NO_NAME), &phrase, protection, network)
+    make(data_dir, profile, name.unwrap_or(NO_NAME), &phrase, protection, network, true)
 }
 
 /// The recovery phrase of a profile's account. Whoever sees it has the account.
@@ -77,9 +77,10 @@ fn make(
     phrase: &RecoveryPhrase,
     protection: &Protection<'_>,
     network: Option<&NetworkFile>,
+    restored: bool,
 ) -> Result<(OwnedProfile, AccountInfo), Error> {
     let name = DisplayName::new(name)?;
-    let new = NewProfile { phrase, display_name: &name, network };
+    let new = NewProfile { phrase, display_name: &name, network, restored };
     let owned = data_dir.profile(profile).create(&new, protection, &mut OsRng)?;
     let info = AccountInfo {
         account_id: Account::from_phrase(phrase).id().to_hex(),

@@ -1,5 +1,8 @@
 //! The owner of a profile: receives, sends, keeps, and tells what happens.
 
+mod acts;
+mod told;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +16,14 @@ use tokio::time::Instant;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, MAX_TEXT_CHARS};
 use crate::network::{Network, NetworkError};
-use crate::outbox::{self, InFlight};
+use crate::outbox::{self, InFlight, PushTimes};
 use crate::profile::OwnedProfile;
 use crate::receive::{self, Reading};
-use crate::store::{ChatRow, ClientStore, Copy, MessageRow, OutgoingMessage};
+use crate::store::{Changes, ClientStore, Copy, OutgoingMessage, StoreError};
 use crate::types::{
-    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, StateChange,
-    Status,
+    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, Status,
 };
+pub(crate) use told::{chat_summary, message};
 
 /// Events that a slow listener may be behind. It then learns that it missed some and reads the database.
 const EVENT_QUEUE: usize = 1_024;
@@ -71,8 +74,7 @@ impl std::fmt::Debug for ClientOptions {
 
 /// What the parts of a client share.
 pub(crate) struct Shared {
-    pub(crate) account: Account,
-    pub(crate) name: String,
+    pub(crate) account: Arc<Account>,
     pub(crate) store: ClientStore,
     pub(crate) network: Network,
     pub(crate) events: broadcast::Sender<Event>,
@@ -81,7 +83,10 @@ pub(crate) struct Shared {
     /// An attempt ended, well or not.
     pub(crate) attempts: Notify,
     pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) pushes: PushTimes,
     pub(crate) reading: Reading,
+    /// The account's settings have been looked for.
+    pub(crate) documents_found: Notify,
     /// Work whose end nobody waits for, except the end of the client.
     strays: Mutex<JoinSet<()>>,
     pub(crate) stopping: watch::Sender<bool>,
@@ -97,20 +102,30 @@ impl Shared {
         }
     }
 
-    pub(crate) fn tell_message(&self, row: &MessageRow) {
-        let _ = self.events.send(Event::Message(message(row)));
+    /// Tells everybody who listens what changed, and those who send that there is something to do.
+    pub(crate) fn tell(&self, changes: Changes) {
+        if changes.to_push {
+            self.pushes.changed(self.network.now());
+        }
+        if changes.to_push || changes.to_send {
+            self.outbox_changed.notify_one();
+        }
+        for event in told::events(changes) {
+            let _ = self.events.send(event);
+        }
     }
 
-    pub(crate) fn tell_state(&self, row: &MessageRow) {
-        let Some(state) = row.state else { return };
-        let _ = self.events.send(Event::State(StateChange {
-            id: row.id.clone(),
-            chat: row.chat.to_hex(),
-            state,
-            signed: row.signed,
-            swarm: row.swarm,
-            reason: row.reason.clone(),
-        }));
+    /// Does something in the database, and tells what it changed.
+    pub(crate) async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ClientStore, conclave_proto::Timestamp) -> Result<(T, Changes), StoreError>
+        + Send
+        + 'static,
+    ) -> Result<T, Error> {
+        let now = self.network.now();
+        let (value, changes) = self.store.run(move |store| work(store, now)).await?;
+        self.tell(changes);
+        Ok(value)
     }
 }
 
@@ -164,18 +179,20 @@ impl Client {
         let guards = profile.profile().data_dir().guards_file(&file.network_id);
         let network = Network::new(file, store.clone(), guards, options.paths, options.clock);
         let shared = Arc::new(Shared {
-            account: Account::from_phrase(&stored.phrase),
-            name: stored.name.clone(),
+            account: Arc::new(Account::from_phrase(&stored.phrase)),
             store,
             network,
             events: broadcast::channel(EVENT_QUEUE).0,
             outbox_changed: Notify::new(),
             attempts: Notify::new(),
             in_flight: Arc::default(),
+            pushes: PushTimes::default(),
+            documents_found: Notify::new(),
             reading: Reading::default(),
             strays: Mutex::default(),
             stopping: watch::channel(false).0,
         });
+        shared.store.begin_documents(false, shared.network.now())?;
         let name = profile.profile().name().to_string();
         let owned = Arc::new(profile);
         let mut running = Vec::new();
@@ -189,13 +206,17 @@ impl Client {
     }
 
     /// Who this is.
-    pub fn account(&self) -> AccountInfo {
-        AccountInfo {
-            account_id: self.shared.account.id().to_hex(),
-            name: self.shared.name.clone(),
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn account(&self) -> Result<AccountInfo, Error> {
+        let stored = self.shared.store.run(ClientStore::account).await?;
+        Ok(AccountInfo {
+            account_id: stored.id.to_hex(),
+            name: stored.name.clone(),
             profile: self.profile.clone(),
             network_id: Some(self.shared.network.file().network_id.clone()),
-        }
+        })
     }
 
     /// The network the profile is in.
@@ -226,27 +247,29 @@ impl Client {
     /// [`Error::TextTooLong`], [`Error::TextEmpty`], a network too small for a path, or what the database says; nothing is
     /// queued then.
     pub async fn send_text(&self, to: &AccountId, text: &str) -> Result<Message, Error> {
-        let chars = text.chars().count();
-        if chars > MAX_TEXT_CHARS {
-            return Err(Error::TextTooLong { chars });
-        }
-        if text.trim().is_empty() {
-            return Err(Error::TextEmpty);
-        }
+        self.send(OutgoingMessage::text(*to, text)).await
+    }
+
+    /// Queues a text with what belongs to it, as [`Self::send_text`] does.
+    ///
+    /// # Errors
+    /// As there; and if it answers a message that is not here.
+    pub async fn send(&self, outgoing: OutgoingMessage) -> Result<Message, Error> {
+        check_text(&outgoing.text, outgoing.invitation.is_some())?;
         if let Some(no_path) = self.shared.network.no_path() {
             // Waiting would not help: a network does not grow while one waits for a message.
             return Err(NetworkError::NoPath(no_path).into());
         }
+        self.learn_time().await;
+        let row = self.shared.act(move |store, now| store.enqueue(&outgoing, now)).await?;
+        Ok(message(&row))
+    }
+
+    /// The sent time is fixed for ever when something is queued: better learn the network's first, if it is there.
+    async fn learn_time(&self) {
         if !self.shared.network.knows_time() {
-            // The sent time is fixed for ever when the message is queued: better learn the network's first, if it is there.
             let _ = tokio::time::timeout(CLOCK_PATIENCE, self.shared.network.learn_time()).await;
         }
-        let now = self.shared.network.now();
-        let outgoing = OutgoingMessage { chat: *to, text: text.to_owned() };
-        let row = self.shared.store.run(move |store| store.enqueue(&outgoing, now)).await?;
-        self.shared.outbox_changed.notify_one();
-        self.shared.tell_message(&row);
-        Ok(message(&row))
     }
 
     /// How far a sent message has come.
@@ -315,12 +338,13 @@ impl Client {
             }
         }
         let wanted = id.clone();
-        let row = self
-            .shared
-            .store
-            .run(move |store| store.mark_failed(&wanted, Copy::Recipient, "taken back by its sender"))
+        self.shared
+            .act(move |store, now| {
+                store
+                    .mark_failed(&wanted, Copy::Recipient, "taken back by its sender", now)
+                    .map(|it| ((), it))
+            })
             .await?;
-        self.shared.tell_state(&row);
         self.sent_state(id).await
     }
 
@@ -343,7 +367,7 @@ impl Client {
     /// What the database says.
     pub async fn chats(&self) -> Result<Vec<ChatSummary>, Error> {
         let chats = self.shared.store.run(|store| store.chats(crate::store::MAX_PAGE)).await?;
-        Ok(chats.into_iter().map(summary).collect())
+        Ok(chats.into_iter().map(chat_summary).collect())
     }
 
     /// The newest messages of a conversation, oldest first.
@@ -395,15 +419,6 @@ impl Client {
         })
     }
 
-    /// Makes somebody a contact under a name of ours, as if one had written to them already.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn introduce(&self, id: &AccountId, nickname: &str) -> Result<(), Error> {
-        let (id, nickname) = (*id, nickname.to_owned());
-        Ok(self.shared.store.run(move |store| store.introduce(&id, &nickname)).await?)
-    }
-
     /// Stops receiving and sending. Bounded; what is queued stays queued.
     pub async fn shutdown(&self) {
         self.shared.stopping.send_replace(true);
@@ -432,27 +447,14 @@ async fn while_owning(owned: Arc<OwnedProfile>, work: impl Future<Output = ()>) 
     drop(owned);
 }
 
-/// A message as faces and scripts get it.
-pub(crate) fn message(row: &MessageRow) -> Message {
-    Message {
-        id: row.id.clone(),
-        chat: row.chat.to_hex(),
-        from: row.author.to_hex(),
-        text: row.text.clone(),
-        sent_at: row.sent_at.as_millis(),
-        attachments: Vec::new(),
-        request: row.request,
-        state: row.state,
-        from_name: row.author_name.clone(),
+/// Whether a text can be sent.
+fn check_text(text: &str, may_be_empty: bool) -> Result<(), Error> {
+    let chars = text.chars().count();
+    if chars > MAX_TEXT_CHARS {
+        return Err(Error::TextTooLong { chars });
     }
-}
-
-fn summary(row: ChatRow) -> ChatSummary {
-    ChatSummary {
-        chat: row.id.to_hex(),
-        name: row.name,
-        request: row.request,
-        last: row.last.as_ref().map(message),
-        messages: row.messages,
+    if text.trim().is_empty() && !may_be_empty {
+        return Err(Error::TextEmpty);
     }
+    Ok(())
 }

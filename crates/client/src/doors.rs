@@ -3,10 +3,11 @@
 use conclave_crypto::Account;
 
 use crate::profile::key_in;
-use crate::store::{DatabaseKey, ReceivedContent};
+use crate::store::DatabaseKey;
+use crate::wire::Opened;
 
 /// What stored bytes say to the owner of `account`.
-pub fn open_message(account: &Account, data: &[u8]) -> ReceivedContent {
+pub fn open_message(account: &Account, data: &[u8]) -> Opened {
     crate::wire::open(account, data)
 }
 

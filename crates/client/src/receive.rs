@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use conclave_crypto::{Account, AccountId, Ed25519Public};
-use conclave_proto::rpc::answers::RetrieveAnswer;
+use conclave_crypto::{Account, Ed25519Public};
+use conclave_proto::rpc::answers::{RetrieveAnswer, read_batch_answer};
 use conclave_proto::rpc::{Auth, Request, Retrieve, TimedAuth, signing};
 use conclave_proto::{MessageHash, Namespace, SnodeRecord, Timestamp};
 use tokio::sync::mpsc;
@@ -17,10 +17,21 @@ use crate::client::Shared;
 use crate::error::Error;
 use crate::network::{HeldPath, NetworkError};
 use crate::outbox::in_order_of_trust;
-use crate::store::{ReceivedBatch, ReceivedItem};
+use crate::store::{
+    Changes, ClientStore, DOCUMENT_NAMESPACES, ReceivedBatch, ReceivedEntries, ReceivedItem, StoreError,
+};
 use crate::types::FetchReport;
 use crate::wire;
 use watch::Watched;
+
+/// Everything an account has in its swarm: settings before messages, which are judged by them (client-messages 4.0).
+const MAILBOXES: [Namespace; 5] = [
+    DOCUMENT_NAMESPACES[0],
+    DOCUMENT_NAMESPACES[1],
+    DOCUMENT_NAMESPACES[2],
+    DOCUMENT_NAMESPACES[3],
+    Namespace::DIRECT,
+];
 
 /// Between two rounds while all is well.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -38,11 +49,28 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut stopping = shared.stopping.subscribe();
     let places = [HeldPath::default(), HeldPath::default()];
     let watched = Watched::default();
+    let watching = async {
+        found_documents(&shared).await;
+        tokio::join!(watch::run(&shared, &watched, 0, &places), watch::run(&shared, &watched, 1, &places))
+    };
     tokio::select! {
         () = sweep(&shared) => {}
-        () = watch::run(&shared, &watched, 0, &places) => {}
-        () = watch::run(&shared, &watched, 1, &places) => {}
+        _ = watching => {}
         _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Waits until the account's settings have been looked for.
+async fn found_documents(shared: &Arc<Shared>) {
+    loop {
+        let found = shared.documents_found.notified();
+        tokio::pin!(found);
+        found.as_mut().enable();
+        // A disk that cannot be read now is found out by whoever reads next.
+        if !shared.store.run(|store| store.looks_for_documents()).await.unwrap_or(false) {
+            return;
+        }
+        found.await;
     }
 }
 
@@ -50,6 +78,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 async fn sweep(shared: &Arc<Shared>) {
     let mut failures: u32 = 0;
     loop {
+        let now = shared.network.now();
+        if let Err(error) = shared.store.run(move |store| store.tidy(now)).await {
+            tracing::warn!(%error, "what is of no use any more could not be forgotten");
+        }
         let pause = match round(shared).await {
             Ok(report) if report.answered > 0 => {
                 failures = 0;
@@ -85,9 +117,29 @@ impl Reading {
 /// Asks all members of the own swarm. Those that are silent are not waited for long once enough have
 /// answered; what they still bring is taken in.
 ///
+/// An account that was restored asks for its settings first, and for messages only when a majority has said what settings
+/// there are: what was deleted must not come back because one member hides that it was.
+///
 /// # Errors
 /// If there is no node list, or the database fails. Members that do not answer are counted.
 pub(crate) async fn round(shared: &Arc<Shared>) -> Result<FetchReport, Error> {
+    if shared.store.run(|store| store.looks_for_documents()).await? {
+        let report = ask_all(shared, &DOCUMENT_NAMESPACES).await?;
+        if report.answered.saturating_mul(2) <= report.members {
+            return Ok(report);
+        }
+    }
+    let report = ask_all(shared, &MAILBOXES).await?;
+    if report.answered.saturating_mul(2) > report.members {
+        let now = shared.network.now();
+        let changes = shared.store.run(move |store| store.begin_documents(true, now)).await?;
+        shared.tell(changes);
+        shared.documents_found.notify_waiters();
+    }
+    Ok(report)
+}
+
+async fn ask_all(shared: &Arc<Shared>, mailboxes: &'static [Namespace]) -> Result<FetchReport, Error> {
     let account = *shared.account.id();
     let directory = shared.network.directory().await?;
     let swarm: Vec<SnodeRecord> = directory
@@ -102,7 +154,7 @@ pub(crate) async fn round(shared: &Arc<Shared>) -> Result<FetchReport, Error> {
         let (worker, tell) = (Arc::clone(shared), tell.clone());
         shared.spawn(async move {
             let turn = turn.lock().await;
-            let read = drain(&worker, &member, &account).await;
+            let read = drain(&worker, &member, mailboxes).await;
             drop(turn);
             let _ = tell.send(read).await;
         });
@@ -135,42 +187,80 @@ pub(crate) async fn round(shared: &Arc<Shared>) -> Result<FetchReport, Error> {
     }
 }
 
-/// Reads everything a member has after its cursor. Returns how many messages were new.
-async fn drain(shared: &Arc<Shared>, member: &SnodeRecord, account: &AccountId) -> Result<u32, Error> {
+/// Reads everything a member has in these mailboxes after its cursors. Returns how many messages were new.
+async fn drain(shared: &Arc<Shared>, member: &SnodeRecord, mailboxes: &[Namespace]) -> Result<u32, Error> {
     let mut new = 0;
+    let mut unread = mailboxes.to_vec();
     for _ in 0..MAX_PAGES {
-        let page = page(shared, member, account).await?;
-        let more = page.more && !page.messages.is_empty();
-        new += take_in(shared, member, account, page).await?;
-        if !more {
+        let pages = pages(shared, member, &unread).await?;
+        unread.clear();
+        for (namespace, page) in pages {
+            if page.more && !page.messages.is_empty() {
+                unread.push(namespace);
+            }
+            new += take_in(shared, member, namespace, page).await?;
+        }
+        if unread.is_empty() {
             break;
         }
     }
     Ok(new)
 }
 
-async fn page(shared: &Shared, member: &SnodeRecord, account: &AccountId) -> Result<RetrieveAnswer, Error> {
-    let (snode, owner) = (member.ed25519, *account);
-    let cursor = shared.store.run(move |store| store.cursor(&snode, &owner, Namespace::DIRECT)).await?;
-    let last_hash = cursor.and_then(|hash| hash.parse().ok());
+/// The next page of each mailbox, in the given order.
+async fn pages(
+    shared: &Shared,
+    member: &SnodeRecord,
+    mailboxes: &[Namespace],
+) -> Result<Vec<(Namespace, RetrieveAnswer)>, Error> {
+    let account = *shared.account.id();
+    let mut positions = Vec::new();
+    for namespace in mailboxes {
+        positions.push((*namespace, cursor(shared, member, *namespace).await?));
+    }
     let mut relearnt = false;
     loop {
         let timestamp = shared.network.now();
-        let signed = signing::retrieve(Namespace::DIRECT, timestamp);
-        let request = Request::Retrieve(Retrieve {
-            account: *account,
-            namespace: Namespace::DIRECT,
-            last_hash,
-            max_count: None,
-            max_size: Some(-2),
-            auth: Some(TimedAuth { auth: Auth::by_account(shared.account.ed25519(), &signed), timestamp }),
-        });
-        let reply = shared.network.ask(member, &request).await?;
-        match reply.status {
-            200 => {
-                return RetrieveAnswer::from_json(&reply.body)
-                    .ok_or_else(|| NetworkError::Unreadable("no page of messages".to_owned()).into());
+        let requests = positions
+            .iter()
+            .map(|(namespace, last_hash)| {
+                let signed = signing::retrieve(*namespace, timestamp);
+                Request::Retrieve(Retrieve {
+                    account,
+                    namespace: *namespace,
+                    last_hash: *last_hash,
+                    max_count: None,
+                    // Parts of what an answer may hold: half for messages, an eighth for each document
+                    // (client-messages 5.3).
+                    max_size: Some(if *namespace == Namespace::DIRECT { -2 } else { -8 }),
+                    auth: Some(TimedAuth {
+                        auth: Auth::by_account(shared.account.ed25519(), &signed),
+                        timestamp,
+                    }),
+                })
+            })
+            .collect();
+        let reply = shared.network.ask(member, &Request::Batch(requests)).await?;
+        let answers = match read_batch_answer(&reply.body) {
+            Some(answers) if reply.status == 200 => answers,
+            _ => vec![(reply.status, reply.body)],
+        };
+        let Some((status, body)) = answers.iter().find(|(status, _)| *status != 200) else {
+            let unreadable = || NetworkError::Unreadable("no page of messages".to_owned());
+            if answers.len() != positions.len() {
+                return Err(unreadable().into());
             }
+            return mailboxes
+                .iter()
+                .zip(&answers)
+                .map(|(namespace, (_, body))| {
+                    RetrieveAnswer::from_json(body)
+                        .map(|page| (*namespace, page))
+                        .ok_or_else(|| unreadable().into())
+                })
+                .collect();
+        };
+        match status {
             406 | 425 if !relearnt => {
                 relearnt = true;
                 shared.network.relearn_time().await;
@@ -179,65 +269,83 @@ async fn page(shared: &Shared, member: &SnodeRecord, account: &AccountId) -> Res
                 return Err(NetworkError::Clock { offset_ms: shared.network.clock_offset() }.into());
             }
             status => {
-                if status == 421 {
+                if *status == 421 {
                     let _ = shared.network.refresh().await;
                 }
-                let text = reply.body.as_str().unwrap_or("the body is not text").to_owned();
-                return Err(NetworkError::Refused { status, text }.into());
+                let text = body.as_str().unwrap_or("the body is not text").to_owned();
+                return Err(NetworkError::Refused { status: *status, text }.into());
             }
         }
     }
 }
 
+async fn cursor(
+    shared: &Shared,
+    member: &SnodeRecord,
+    namespace: Namespace,
+) -> Result<Option<MessageHash>, Error> {
+    let (snode, owner) = (member.ed25519, *shared.account.id());
+    let cursor = shared.store.run(move |store| store.cursor(&snode, &owner, namespace)).await?;
+    Ok(cursor.and_then(|hash| hash.parse().ok()))
+}
+
+/// Takes a page in; how many messages were new.
 async fn take_in(
     shared: &Shared,
     member: &SnodeRecord,
-    account: &AccountId,
+    namespace: Namespace,
     page: RetrieveAnswer,
 ) -> Result<u32, Error> {
-    let Some(last) = page.messages.last() else { return Ok(0) };
-    let last_hash = Some(last.hash.to_string());
-    let hashes: Vec<String> = page.messages.iter().map(|message| message.hash.to_string()).collect();
-    let unseen: BTreeSet<String> =
-        shared.store.run(move |store| store.unseen(&hashes)).await?.into_iter().collect();
-    let items = opened(&shared.account, account, &page, &unseen);
-    let batch = ReceivedBatch {
-        snode: member.ed25519,
-        account: *account,
-        namespace: Namespace::DIRECT,
-        last_hash,
-        items,
-    };
-    let now: Timestamp = shared.network.now();
-    let received = shared.store.run(move |store| store.insert_received(&batch, now)).await?;
-    if received.undecryptable > 0 {
-        tracing::debug!(count = received.undecryptable, "items that nobody can open");
+    if page.messages.is_empty() {
+        return Ok(0);
     }
-    let new = u32::try_from(received.shown.len()).unwrap_or(u32::MAX);
-    for message in &received.shown {
-        shared.tell_message(message);
+    let now = shared.network.now();
+    let (keys, snode) = (Arc::clone(&shared.account), member.ed25519);
+    // Opening hundreds of messages takes a while: not on a thread that others wait for.
+    let changes =
+        shared.store.run(move |store| take_page(store, &keys, snode, namespace, &page, now)).await?;
+    if changes.undecryptable > 0 {
+        tracing::debug!(count = changes.undecryptable, "items that nobody can open");
     }
+    let new = u32::try_from(changes.shown.len()).unwrap_or(u32::MAX);
+    shared.tell(changes);
     Ok(new)
 }
 
-/// What the unseen items of a page say. An item whose data does not belong to its hash is as if it were not there: noting
+/// What the database makes of a page. An item whose data does not belong to its hash is as if it were not there: noting
 /// the hash would let one member hide the message that others keep under it.
-fn opened(
+pub(crate) fn take_page(
+    store: &ClientStore,
     keys: &Account,
-    account: &AccountId,
+    snode: Ed25519Public,
+    namespace: Namespace,
     page: &RetrieveAnswer,
-    unseen: &BTreeSet<String>,
-) -> Vec<ReceivedItem> {
-    page.messages
+    now: Timestamp,
+) -> Result<Changes, StoreError> {
+    let account = *keys.id();
+    let last_hash = page.messages.last().map(|message| message.hash.to_string());
+    let honest = page
+        .messages
         .iter()
+        .filter(|message| message.hash == MessageHash::of(&account, namespace, &message.data));
+    if namespace != Namespace::DIRECT {
+        let entries = honest
+            .map(|message| (message.hash.to_string(), message.timestamp, message.data.clone()))
+            .collect();
+        return store.merge_entries(&ReceivedEntries { snode, namespace, last_hash, entries }, now);
+    }
+    let hashes: Vec<String> = page.messages.iter().map(|message| message.hash.to_string()).collect();
+    let unseen: BTreeSet<String> = store.unseen(&hashes)?.into_iter().collect();
+    let items = honest
         .filter(|message| unseen.contains(message.hash.as_str()))
-        .filter(|message| message.hash == MessageHash::of(account, Namespace::DIRECT, &message.data))
         .map(|message| ReceivedItem {
             hash: message.hash.to_string(),
+            stored_at: message.timestamp,
             expires_at: message.expiration,
             content: wire::open(keys, &message.data),
         })
-        .collect()
+        .collect();
+    store.insert_received(&ReceivedBatch { snode, account, namespace, last_hash, items }, now)
 }
 
 #[cfg(test)]
@@ -247,8 +355,7 @@ mod tests {
     use conclave_testkit::{personas, rng};
 
     use super::*;
-    use crate::store::ClientStore;
-    use crate::wire::Outgoing;
+    use crate::said::Speech;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -265,28 +372,20 @@ mod tests {
             Self { keys: Account::from_phrase(&phrase), store }
         }
 
-        /// What a member answered, taken in as [`take_in`] does; the texts that were new.
+        /// What a member answered, taken in; the texts that were new.
         fn take_in(&self, member: u8, page: &RetrieveAnswer) -> Vec<String> {
-            let own = *self.keys.id();
-            let hashes: Vec<String> = page.messages.iter().map(|message| message.hash.to_string()).collect();
-            let unseen = self.store.unseen(&hashes).unwrap().into_iter().collect();
-            let batch = ReceivedBatch {
-                snode: conclave_crypto::Ed25519Secret::from_seed(&[member; 32]).public(),
-                account: own,
-                namespace: Namespace::DIRECT,
-                last_hash: hashes.last().cloned(),
-                items: opened(&self.keys, &own, page, &unseen),
-            };
-            let received = self.store.insert_received(&batch, NOW).unwrap();
-            received.shown.into_iter().map(|row| row.text).collect()
+            let snode = conclave_crypto::Ed25519Secret::from_seed(&[member; 32]).public();
+            let changes = take_page(&self.store, &self.keys, snode, Namespace::DIRECT, page, NOW).unwrap();
+            changes.shown.into_iter().map(|row| row.text).collect()
         }
 
-        fn alice_writes(&self, text: &str, at: u64) -> StoredMessage {
+        fn alice_writes(&self, text: &str, at: u64, seed: u64) -> StoredMessage {
             let alice = Account::from_phrase(&RecoveryPhrase::from_seed16(&personas::alice().seed()));
-            let outgoing =
-                Outgoing { text, name: "Alice", sent_at: Timestamp(NOW.0 + at), sync_target: None };
-            let data = wire::seal(&alice, &self.keys.id().x25519().unwrap(), outgoing, &mut rng(at));
-            self.stored(data)
+            let sent_at = Timestamp(NOW.0 + at);
+            let speech = Speech::Post { text, quote: None, preview: None, invitation: None };
+            let content = speech.content(sent_at, Default::default(), None, false).to_bytes();
+            let key = self.keys.id().x25519().unwrap();
+            self.stored(wire::seal(&alice, &key, &content, sent_at, &mut rng(seed)))
         }
 
         fn stored(&self, data: Vec<u8>) -> StoredMessage {
@@ -302,7 +401,7 @@ mod tests {
     #[test]
     fn a_member_cannot_hide_a_message_by_giving_other_data_under_its_hash() {
         let inbox = Inbox::of_bob();
-        let real = inbox.alice_writes("the real one", 1);
+        let real = inbox.alice_writes("the real one", 1, 1);
         let forged = StoredMessage { data: b"rubbish".to_vec(), ..real.clone() };
         assert!(inbox.take_in(1, &page(&[&forged])).is_empty());
         assert_eq!(inbox.take_in(2, &page(&[&real])), ["the real one"], "an honest member still brings it");
@@ -312,7 +411,7 @@ mod tests {
     #[test]
     fn what_nobody_can_open_does_not_end_a_batch_and_is_not_opened_again() {
         let inbox = Inbox::of_bob();
-        let (first, last) = (inbox.alice_writes("before", 1), inbox.alice_writes("after", 2));
+        let (first, last) = (inbox.alice_writes("before", 1, 1), inbox.alice_writes("after", 2, 2));
         let rubbish = inbox.stored(b"rubbish".to_vec());
         let empty = inbox.stored(Vec::new());
         let version_two = inbox.stored(vec![0; 200]);
@@ -326,11 +425,7 @@ mod tests {
     #[test]
     fn the_same_message_sealed_anew_is_shown_once() {
         let inbox = Inbox::of_bob();
-        let alice = Account::from_phrase(&RecoveryPhrase::from_seed16(&personas::alice().seed()));
-        let outgoing = Outgoing { text: "hello", name: "Alice", sent_at: NOW, sync_target: None };
-        let key = inbox.keys.id().x25519().unwrap();
-        let sealed = |seed| inbox.stored(wire::seal(&alice, &key, outgoing, &mut rng(seed)));
-        let (first, again) = (sealed(1), sealed(2));
+        let (first, again) = (inbox.alice_writes("hello", 1, 1), inbox.alice_writes("hello", 1, 2));
         assert_ne!(first.hash, again.hash);
         assert_eq!(inbox.take_in(1, &page(&[&first, &again])), ["hello"]);
     }

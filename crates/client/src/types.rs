@@ -6,8 +6,12 @@
 use conclave_crypto::AccountId;
 use serde::{Deserialize, Serialize};
 
+use crate::said::{Invitation, LinkPreview, Timer};
+
 /// What is hashed before author and sent timestamp, so that no other hash is ever a message id.
 const MESSAGE_ID_LABEL: &[u8] = b"conclave message id v1";
+/// The same for calls.
+const CALL_ID_LABEL: &[u8] = b"conclave call id v1";
 
 /// The name of a message, the same on every device of every participant: derived from its author
 /// and sent timestamp (client-messages 0, rule 2).
@@ -26,6 +30,14 @@ impl MessageId {
             author.as_bytes(),
             &sent_at.as_millis().to_be_bytes(),
         ]);
+        let mut id = hex::encode(digest);
+        id.truncate(Self::LENGTH);
+        Self(id)
+    }
+
+    /// The id of the line that a missed call leaves: the same whichever of its messages comes first.
+    pub fn of_call(uuid: &str) -> Self {
+        let digest = conclave_crypto::hash::blake2b_256(&[CALL_ID_LABEL, uuid.as_bytes()]);
         let mut id = hex::encode(digest);
         id.truncate(Self::LENGTH);
         Self(id)
@@ -77,6 +89,58 @@ pub struct Attachment {
     pub path: Option<String>,
     /// Bytes, as its sender says.
     pub size: u64,
+    /// Its MIME type, as its sender says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// It is a voice message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voice: bool,
+}
+
+/// What a line of a chat is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MessageKind {
+    /// A text, and what comes with it.
+    #[default]
+    Text,
+    /// Its author changed how their messages disappear; `timer` says to what.
+    TimerChanged,
+    /// Its author called.
+    MissedCall,
+    /// Its author saved a file.
+    MediaSaved,
+    /// Its author took a picture of the screen.
+    Screenshot,
+    /// Its author accepted the request.
+    Accepted,
+    /// Its author deleted it.
+    Deleted,
+}
+
+impl MessageKind {
+    fn is_text(&self) -> bool {
+        *self == Self::Text
+    }
+}
+
+/// A message that another one answers. It may not be here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// Its id.
+    pub id: MessageId,
+    /// The account id of its author.
+    pub from: String,
+}
+
+/// Who reacted with the same emoji.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReactionInfo {
+    /// The emoji.
+    pub emoji: String,
+    /// The account ids.
+    pub from: Vec<String>,
 }
 
 /// One message of a chat, sent or received: `{"event":"message",…}`.
@@ -104,6 +168,69 @@ pub struct Message {
     /// The author's name for themself, if the message came with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_name: Option<String>,
+    /// What it is; absent for texts.
+    #[serde(default, skip_serializing_if = "MessageKind::is_text")]
+    pub kind: MessageKind,
+    /// What it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Quote>,
+    /// Reactions, in the order they were first used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<ReactionInfo>,
+    /// When its text was last edited, milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<u64>,
+    /// When it disappears, milliseconds since the epoch, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// How it disappears; of a notice about the timer, the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<Timer>,
+    /// What a link in it leads to, as its author's program saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<LinkPreview>,
+    /// A community its author invites to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<Invitation>,
+}
+
+/// A message is gone: deleted, or disappeared. `{"event":"deleted",…}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "deleted")]
+pub struct Deleted {
+    /// Which.
+    pub id: MessageId,
+    /// Its chat.
+    pub chat: String,
+}
+
+/// Somebody types, or has stopped: `{"event":"typing",…}`. Worth showing for 15 seconds at most (client-messages 4.8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "typing")]
+pub struct Typing {
+    /// In which chat.
+    pub chat: String,
+    /// They began; else they stopped.
+    pub typing: bool,
+}
+
+/// Somebody known: `{"event":"contact",…}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "contact")]
+pub struct ContactInfo {
+    /// Their account id.
+    pub account_id: String,
+    /// What they call themselves.
+    pub name: Option<String>,
+    /// What one calls them.
+    pub nickname: Option<String>,
+    /// One has written to them or accepted their request.
+    pub approved: bool,
+    /// They have written, or accepted a request.
+    pub approved_me: bool,
+    /// One wants nothing from them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
 }
 
 /// A message of this account came further: `{"event":"state",…}`.
@@ -136,17 +263,67 @@ pub struct StateChange {
 pub enum Event {
     /// A message is in the database that was not there before, received or sent.
     Message(Message),
+    /// A message is different: edited, reacted to, deleted by its author, about to disappear. Serialised, it is the message
+    /// with `"event":"changed"`.
+    Changed(#[serde(serialize_with = "changed")] Message),
+    /// A message is gone.
+    Deleted(Deleted),
     /// A message of this account came further.
     State(StateChange),
+    /// Somebody types, or has stopped.
+    Typing(Typing),
+    /// Something about a chat is different that is not in its messages: name, approval, place, timer, how far it was read.
+    #[serde(serialize_with = "chat_changed")]
+    Chat {
+        /// Which.
+        chat: String,
+    },
+    /// The account's own profile is different.
+    #[serde(serialize_with = "profile_changed")]
+    Profile,
+}
+
+fn tagged<S: serde::Serializer>(event: &str, record: impl Serialize, to: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::Error as _;
+    let mut value = serde_json::to_value(record).map_err(S::Error::custom)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("event".to_owned(), event.into());
+    }
+    value.serialize(to)
+}
+
+fn changed<S: serde::Serializer>(message: &Message, to: S) -> Result<S::Ok, S::Error> {
+    tagged("changed", message, to)
+}
+
+fn chat_changed<S: serde::Serializer>(chat: &str, to: S) -> Result<S::Ok, S::Error> {
+    tagged("chat_changed", serde_json::json!({ "chat": chat }), to)
+}
+
+fn profile_changed<S: serde::Serializer>(to: S) -> Result<S::Ok, S::Error> {
+    tagged("profile_changed", serde_json::json!({}), to)
 }
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
-        let value = serde_json::Value::deserialize(from)?;
-        let kind = value.get("event").and_then(serde_json::Value::as_str).unwrap_or_default();
-        match kind {
+        let mut value = serde_json::Value::deserialize(from)?;
+        let kind = value.get("event").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        match kind.as_str() {
             "message" => serde_json::from_value(value).map(Self::Message),
+            "changed" => {
+                if let Some(fields) = value.as_object_mut() {
+                    fields.insert("event".to_owned(), "message".into());
+                }
+                serde_json::from_value(value).map(Self::Changed)
+            }
+            "deleted" => serde_json::from_value(value).map(Self::Deleted),
+            "typing" => serde_json::from_value(value).map(Self::Typing),
+            "chat_changed" => {
+                let chat = value.get("chat").and_then(serde_json::Value::as_str).unwrap_or_default();
+                Ok(Self::Chat { chat: chat.to_owned() })
+            }
+            "profile_changed" => Ok(Self::Profile),
             "state" => serde_json::from_value(value).map(Self::State),
             other => return Err(D::Error::custom(format_args!("no event {other:?} is known"))),
         }
@@ -193,6 +370,24 @@ pub struct ChatSummary {
     pub last: Option<Message>,
     /// How many messages it holds here.
     pub messages: u64,
+    /// How many of them have not been read.
+    #[serde(default)]
+    pub unread: u64,
+    /// The owner marked it as unread.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub marked_unread: bool,
+    /// It stands above those that are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// Nothing is notified until then, milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<u64>,
+    /// How new messages disappear.
+    #[serde(default, skip_serializing_if = "Timer::is_off")]
+    pub timer: Timer,
+    /// The owner wants nothing from them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
 }
 
 /// `{"event":"status",…}`: how the profile stands with the network.

@@ -37,8 +37,8 @@ fn owner_to_be_killed() {
     let Some(data) = std::env::var_os(OWNER_OF) else { return };
     let owned = profile(data.as_ref()).open(&Unlock::KeyFile).unwrap();
     for n in 0u64.. {
-        let message = OutgoingMessage { chat: person(2), text: format!("{n} {}", "x".repeat(3_000)) };
-        let queued = owned.store().enqueue(&message, NOW).unwrap();
+        let message = OutgoingMessage::text(person(2), format!("{n} {}", "x".repeat(3_000)));
+        let (queued, _) = owned.store().enqueue(&message, NOW).unwrap();
         println!("queued {}", queued.id);
         std::io::stdout().flush().unwrap();
     }
@@ -49,7 +49,7 @@ fn a_killed_owner_loses_nothing_it_acknowledged_and_its_profile_is_free_at_once(
     let temp = tempfile::tempdir().unwrap();
     let phrase = RecoveryPhrase::from_seed16(&[1; 16]);
     let display_name = DisplayName::new("Alice").unwrap();
-    let new = NewProfile { phrase: &phrase, display_name: &display_name, network: None };
+    let new = NewProfile { phrase: &phrase, display_name: &display_name, network: None, restored: false };
     drop(profile(temp.path()).create(&new, &Protection::KeyFile, &mut OsRng).unwrap());
 
     let mut acknowledged: Vec<MessageId> = Vec::new();

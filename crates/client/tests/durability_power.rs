@@ -2,9 +2,10 @@
 //! and leaves nothing half done. `CONCLAVE_LONG=1` tries thousands of cuts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use conclave_client::said::{Heard, HeardProfile, Post, Said};
 use conclave_client::store::{
-    ClientStore, Copy, DatabaseKey, OutgoingMessage, ReceivedBatch, ReceivedContent, ReceivedItem,
-    ReceivedMessage, StoreError, StoreOptions,
+    ClientStore, Copy, DatabaseKey, Deletion, Opened, OutgoingMessage, ReceivedBatch, ReceivedItem,
+    StoreError, StoreOptions, StoredCopy,
 };
 use conclave_client::types::{MessageId, MessageState};
 use conclave_crypto::{Account, AccountId, Ed25519Public, Ed25519Secret, RecoveryPhrase, RngCore as _};
@@ -26,7 +27,7 @@ const WORK: u64 = 160;
 #[derive(Clone, Debug)]
 enum Acknowledged {
     Account,
-    Timestamp(Timestamp),
+    Named(String),
     Queued(MessageId, Timestamp),
     Reached(MessageId, MessageState),
     SyncCopyStored(MessageId),
@@ -50,7 +51,11 @@ fn open(fs: &CrashFs, synced: bool) -> Result<ClientStore, StoreError> {
 }
 
 fn outgoing(text: &str) -> OutgoingMessage {
-    OutgoingMessage { chat: person(2), text: text.to_owned() }
+    OutgoingMessage::text(person(2), text)
+}
+
+fn stored(signed: u32, hash: &str) -> StoredCopy<'_> {
+    StoredCopy { signed, swarm: 5, hash, expires_at: EXPIRY }
 }
 
 fn received_at(batch: u64, n: u64) -> Timestamp {
@@ -60,14 +65,17 @@ fn received_at(batch: u64, n: u64) -> Timestamp {
 fn batch(number: u64) -> ReceivedBatch {
     let items = (0..BATCH).map(|n| ReceivedItem {
         hash: format!("{number}/{n}"),
+        stored_at: NOW,
         expires_at: EXPIRY,
-        content: ReceivedContent::Message(ReceivedMessage {
+        content: Opened::Heard(Heard {
             author: person(4),
             sent_at: received_at(number, n),
-            text: format!("received {number} {n}"),
-            content: vec![7; 300],
             sync_target: None,
-            author_name: Some("Dan".to_owned()),
+            said: Said::Post(Post { text: format!("received {number} {n}"), ..Post::default() }),
+            expiration: Default::default(),
+            profile: Some(HeardProfile { name: Some("Dan".to_owned()), picture: None, updated: 0 }),
+            wants_delivered: false,
+            content: vec![7; 300],
         }),
     });
     ReceivedBatch {
@@ -100,33 +108,36 @@ fn live_until_an_error(
     }
     for step in 0..12u64 {
         match life.rng.next_u32() % 6 {
-            0 => done.push(Acknowledged::Timestamp(store.next_sent_timestamp(NOW)?)),
+            0 => {
+                store.introduce(&person(9), &format!("name {step}"), NOW)?;
+                done.push(Acknowledged::Named(format!("name {step}")));
+            }
             1 => {
                 let number = u64::from(life.number) * 1_000 + step;
                 store.insert_received(&batch(number), LATER)?;
                 done.push(Acknowledged::Received(number));
             }
             _ => {
-                let row = store.enqueue(&outgoing(&format!("sent {step}")), NOW)?;
+                let (row, _) = store.enqueue(&outgoing(&format!("sent {step}")), NOW)?;
                 let id = row.id;
                 done.push(Acknowledged::Queued(id.clone(), row.sent_at));
                 match life.rng.next_u32() % 5 {
                     0 => {
-                        store.mark_stored(&id, Copy::Recipient, 2, 5, "weak", EXPIRY)?;
+                        store.mark_stored(&id, Copy::Recipient, &stored(2, "weak"), NOW)?;
                         done.push(Acknowledged::Reached(id, MessageState::StoredWeakly));
                     }
                     1 => {
-                        store.mark_stored(&id, Copy::Recipient, 5, 5, "all", EXPIRY)?;
+                        store.mark_stored(&id, Copy::Recipient, &stored(5, "all"), NOW)?;
                         done.push(Acknowledged::Reached(id, MessageState::Stored));
                     }
                     2 => {
-                        store.mark_stored(&id, Copy::OwnSync, 5, 5, &format!("own {id}"), EXPIRY)?;
+                        store.mark_stored(&id, Copy::OwnSync, &stored(5, &format!("own {id}")), NOW)?;
                         done.push(Acknowledged::SyncCopyStored(id));
                     }
                     3 => {
                         // From here on it may be gone, whether or not that is acknowledged.
                         done.pop();
-                        store.delete_message(&id, NOW)?;
+                        store.delete(&id, Deletion::ThisDevice, NOW)?;
                         done.push(Acknowledged::Deleted(id));
                     }
                     _ => {}
@@ -148,12 +159,27 @@ fn check(fs: &CrashFs, done: &[Acknowledged]) -> Result<(), String> {
     }
     let find = |id: &MessageId| store.message(id).map_err(fail)?.ok_or_else(|| format!("{id} is gone"));
     let due = store.due(EXPIRY, 1_000, 1_000).map_err(fail)?;
-    let waits = |id: &MessageId, copy: Copy| due.iter().any(|due| due.message.id == *id && due.copy == copy);
+    let waits = |id: &MessageId, copy: Copy| due.iter().any(|due| due.id == *id && due.copy == copy);
     let mut last = Timestamp(0);
+    let named = done.iter().rev().find_map(|one| match one {
+        Acknowledged::Named(name) => Some(name),
+        _ => None,
+    });
+    if let Some(name) = named {
+        // Table and document say the same, and the document is still to be told to other devices.
+        let known = store.contact(&person(9)).map_err(fail)?.and_then(|contact| contact.nickname);
+        let numbered = |name: &str| name.trim_start_matches("name ").parse::<u64>().ok();
+        if known.as_deref().and_then(numbered).is_none() {
+            return Err(format!("{name} is forgotten"));
+        }
+        if store.document_pushes(NOW).map_err(fail)?.is_empty() {
+            return Err("no other device is told".to_owned());
+        }
+    }
     for one in done {
         match one {
             Acknowledged::Account => {}
-            Acknowledged::Timestamp(given) => last = last.max(*given),
+            Acknowledged::Named(_) => {}
             Acknowledged::Queued(id, sent_at) => {
                 let row = find(id)?;
                 let state = row.state.ok_or_else(|| format!("{id} has no state"))?;
@@ -185,9 +211,13 @@ fn check(fs: &CrashFs, done: &[Acknowledged]) -> Result<(), String> {
         }
     }
     // Nothing half done: a message that no member has yet waits in both copies, …
-    for waiting in due.iter().filter(|due| due.message.state == Some(MessageState::Queued)) {
-        let id = &waiting.message.id;
-        let sync_done = waiting.message.own_hash.is_some();
+    for waiting in &due {
+        let id = &waiting.id;
+        let row = find(id)?;
+        if row.state != Some(MessageState::Queued) {
+            continue;
+        }
+        let sync_done = row.own_hash.is_some();
         if !waits(id, Copy::Recipient) || !(sync_done || waits(id, Copy::OwnSync)) {
             return Err(format!("{id} waits in one copy"));
         }
@@ -197,7 +227,7 @@ fn check(fs: &CrashFs, done: &[Acknowledged]) -> Result<(), String> {
         is_whole(&store, hash.split('/').next().unwrap().parse().unwrap())?;
     }
     // … and no sent timestamp is given out twice.
-    let next = store.next_sent_timestamp(NOW).map_err(fail)?;
+    let next = store.enqueue(&outgoing("the next one"), NOW).map_err(fail)?.0.sent_at;
     if next <= last {
         return Err(format!("the timestamp {next} is given out again"));
     }
@@ -261,7 +291,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
         for n in 0..200 {
             fs.fail_writes_after(n % 12, fault);
             match store.enqueue(&long, NOW) {
-                Ok(row) => kept.push(row.id),
+                Ok((row, _)) => kept.push(row.id),
                 Err(error) => {
                     assert_eq!(
                         matches!(error, StoreError::DiskFull { .. }),
@@ -273,7 +303,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
                 }
             }
             fs.heal();
-            kept.push(store.enqueue(&outgoing("it works again"), NOW).unwrap().id);
+            kept.push(store.enqueue(&outgoing("it works again"), NOW).unwrap().0.id);
         }
         assert!(refused > 0, "{fault:?}");
         fs.crash();
@@ -285,7 +315,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_and_is_not_believed() {
             .unwrap()
             .into_iter()
             .filter(|due| due.copy == Copy::Recipient)
-            .map(|due| due.message.id)
+            .map(|due| due.id)
             .collect();
         assert_eq!(waiting, kept, "{fault:?}: exactly what was acknowledged, in order");
     }

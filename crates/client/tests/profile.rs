@@ -42,7 +42,7 @@ impl Place {
 fn create(profile: &Profile, protection: &Protection<'_>) -> Result<OwnedProfile, OpenError> {
     let phrase = RecoveryPhrase::from_seed16(&[1; 16]);
     let display_name = DisplayName::new("Alice").unwrap();
-    let new = NewProfile { phrase: &phrase, display_name: &display_name, network: None };
+    let new = NewProfile { phrase: &phrase, display_name: &display_name, network: None, restored: false };
     profile.create(&new, protection, &mut OsRng)
 }
 
@@ -60,7 +60,7 @@ fn network(id: &str, key_seed: u8) -> NetworkFile {
 /// Enough messages that the database has pages of every kind.
 fn fill(owned: &OwnedProfile) {
     for n in 0..200u64 {
-        let message = OutgoingMessage { chat: friend(), text: format!("message {n} {}", "x".repeat(500)) };
+        let message = OutgoingMessage::text(friend(), format!("message {n} {}", "x".repeat(500)));
         owned.store().enqueue(&message, Timestamp(1_700_000_000_000 + n)).unwrap();
     }
 }
@@ -412,7 +412,7 @@ fn a_socket_has_a_place_however_long_the_path() {
 fn what_is_printed_of_keys_and_passphrases_is_nothing() {
     let phrase = RecoveryPhrase::from_seed16(&[1; 16]);
     let display_name = DisplayName::new("Alice Example").unwrap();
-    let new = NewProfile { phrase: &phrase, display_name: &display_name, network: None };
+    let new = NewProfile { phrase: &phrase, display_name: &display_name, network: None, restored: false };
     let all = format!(
         "{:?} {:?} {:?} {new:?}",
         Unlock::Passphrase(PASSPHRASE),

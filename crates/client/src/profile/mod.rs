@@ -152,6 +152,8 @@ pub struct NewProfile<'a> {
     pub display_name: &'a DisplayName,
     /// Its network, if it is known already.
     pub network: Option<&'a NetworkFile>,
+    /// The account exists already: its settings are to be found, not made.
+    pub restored: bool,
 }
 
 /// A place of a profile. Nothing is opened or locked by having one.
@@ -326,6 +328,9 @@ impl Profile {
         // Closed before it gets its final name: SQLite finds the journal by the name it knows.
         let store = ClientStore::open(&StoreOptions::new(database), &key)?;
         store.set_account(new.phrase, new.display_name.as_str())?;
+        if !new.restored {
+            store.set_meta(Meta::NewAccount, b"1")?;
+        }
         if let Some(network) = new.network {
             store.set_meta(Meta::NetworkFile, network.to_json().as_bytes())?;
         }

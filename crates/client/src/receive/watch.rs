@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use conclave_crypto::{AccountId, Ed25519Public};
+use conclave_crypto::Ed25519Public;
+use conclave_proto::SnodeRecord;
 use conclave_proto::rpc::answers::RetrieveAnswer;
 use conclave_proto::rpc::{Auth, CONCLAVE_WAIT, MAX_WAIT_MS, Request, TimedAuth, Wait, WaitAnswer, signing};
-use conclave_proto::{MessageHash, Namespace, SnodeRecord};
 use tokio::time::Instant;
 
-use super::{INTERVAL, drain, pause_after, take_in};
+use super::{INTERVAL, MAILBOXES, cursor, drain, pause_after, take_in};
 use crate::client::Shared;
 use crate::error::Error;
 use crate::network::{HeldPath, NetworkError};
@@ -60,7 +60,7 @@ pub(super) async fn run(shared: &Arc<Shared>, watched: &Watched, place: usize, p
         if let Some(reliance) = watched.choose(in_order_of_trust(&shared.network, &members)) {
             let until = Instant::now() + STAY;
             while Instant::now() < until {
-                match once(shared, &reliance.member, &account, mine, other).await {
+                match once(shared, &reliance.member, mine, other).await {
                     Ok(()) => failures = 0,
                     Err(error) => {
                         tracing::debug!(%error, "a member did not tell what is new");
@@ -83,7 +83,6 @@ pub(super) async fn run(shared: &Arc<Shared>, watched: &Watched, place: usize, p
 async fn once(
     shared: &Arc<Shared>,
     member: &SnodeRecord,
-    account: &AccountId,
     mine: &HeldPath,
     other: &HeldPath,
 ) -> Result<(), Error> {
@@ -91,17 +90,21 @@ async fn once(
         let turn = shared.reading.of(member);
         {
             let _turn = turn.lock().await;
-            drain(shared, member, account).await?;
+            drain(shared, member, &MAILBOXES).await?;
         }
         tokio::time::sleep(INTERVAL).await;
         return Ok(());
     }
-    let position = cursor(shared, member, account).await?;
+    let mut positions = Vec::new();
+    for namespace in MAILBOXES {
+        positions.push((namespace, cursor(shared, member, namespace).await?));
+    }
     let timestamp = shared.network.now();
-    let positions = vec![(Namespace::DIRECT, position)];
     let signed = signing::wait(timestamp, &positions);
     let auth = TimedAuth { auth: Auth::by_account(shared.account.ed25519(), &signed), timestamp };
-    let request = Request::ConclaveWait(Wait { account: *account, positions, max_ms: MAX_WAIT_MS, auth });
+    let account = *shared.account.id();
+    let wait = Wait { account, positions: positions.clone(), max_ms: MAX_WAIT_MS, auth };
+    let request = Request::ConclaveWait(wait);
     let hold = Duration::from_millis(MAX_WAIT_MS);
     let began = Instant::now();
     let reply = shared.network.ask_held(member, &request, hold, mine, other).await?;
@@ -127,25 +130,20 @@ async fn once(
     }
     let turn = shared.reading.of(member);
     let _turn = turn.lock().await;
-    for (namespace, page) in answer.news {
+    let mut news: Vec<_> = answer.news.into_iter().collect();
+    // Settings before messages.
+    news.sort_by_key(|(namespace, _)| MAILBOXES.iter().position(|known| known == namespace));
+    let mut more = false;
+    for (namespace, page) in news {
+        let Some((_, position)) = positions.iter().find(|(asked, _)| *asked == namespace) else { continue };
         // What others read from this member meanwhile is further on; a page from before that would be a step back.
-        if namespace == Namespace::DIRECT && cursor(shared, member, account).await? == position {
-            let more = page.more;
-            take_in(shared, member, account, RetrieveAnswer { more: false, ..page }).await?;
-            if more {
-                drain(shared, member, account).await?;
-            }
+        if cursor(shared, member, namespace).await? == *position {
+            more |= page.more;
+            take_in(shared, member, namespace, RetrieveAnswer { more: false, ..page }).await?;
         }
     }
+    if more {
+        drain(shared, member, &MAILBOXES).await?;
+    }
     Ok(())
-}
-
-async fn cursor(
-    shared: &Shared,
-    member: &SnodeRecord,
-    account: &AccountId,
-) -> Result<Option<MessageHash>, Error> {
-    let (snode, owner) = (member.ed25519, *account);
-    let cursor = shared.store.run(move |store| store.cursor(&snode, &owner, Namespace::DIRECT)).await?;
-    Ok(cursor.and_then(|hash| hash.parse().ok()))
 }

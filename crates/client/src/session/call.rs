@@ -73,7 +73,7 @@ impl Call {
 /// Does what is asked.
 pub(super) async fn answer(client: &Client, call: Call) -> Result<Value, Error> {
     Ok(match call {
-        Call::Account => json(client.account()),
+        Call::Account => json(client.account().await?),
         Call::CheckNetwork { file } => {
             check_network(client, &file)?;
             Value::Null

@@ -1,20 +1,25 @@
 //! Chats and their messages: reading, printing, deleting.
 
+use conclave_confsync::ConversationId;
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::contacts::{timer_columns, timer_of};
 use super::error::Failure;
 use super::meta::own_id;
 use super::rows::{state_code, state_of_code};
+use super::work::Work;
 use super::{
-    ChatRow, ClientStore, FUTURE_TOLERANCE, MessageRow, StoreError, account_id, incoming, millis, page,
-    timestamp,
+    ChatRow, ClientStore, FUTURE_TOLERANCE, MessageRow, ReactionRow, RowKind, StoreError, account_id,
+    incoming, millis, page, timestamp,
 };
+use crate::said::{Details, QuotedMessage, Timer};
 use crate::types::{MessageId, MessageState};
 
 impl ClientStore {
-    /// The chats, that with the newest message first; at most `limit` or [`super::MAX_PAGE`].
+    /// The chats: pinned ones first, then that with the newest message; at most `limit` or [`super::MAX_PAGE`]. Hidden ones
+    /// are left out, and those of whom one wants nothing.
     ///
     /// # Errors
     /// [`StoreError::NoAccount`], or what the disk says.
@@ -25,14 +30,22 @@ impl ClientStore {
                 "SELECT chat.id AS id, chat.messages AS messages, chat.unread AS unread,
                         coalesce(contact.nickname, contact.name) AS name,
                         coalesce(contact.approved, 0) AS approved,
+                        chat.marked_unread AS marked_unread,
+                        coalesce(contact.priority, 0) AS priority,
+                        coalesce(contact.muted_until, 0) AS muted_until,
+                        coalesce(contact.expire_kind, 0) AS expire_kind,
+                        coalesce(contact.expire_seconds, 0) AS expire_seconds,
+                        coalesce(contact.blocked, 0) AS blocked,
                         (SELECT sort_at FROM message WHERE chat = chat.id
                          ORDER BY sort_at DESC LIMIT 1) AS newest
                  FROM chat LEFT JOIN contact ON contact.id = chat.id
-                 ORDER BY newest DESC NULLS LAST, chat.id LIMIT ?1",
+                 WHERE coalesce(contact.priority, 0) >= 0
+                 ORDER BY priority DESC, newest DESC NULLS LAST, chat.id LIMIT ?1",
             )?;
             let mut chats = statement
                 .query_map([page(limit)], |row| {
                     let id = account_id(row, "id")?;
+                    let muted_until: i64 = row.get("muted_until")?;
                     Ok(ChatRow {
                         id,
                         name: row.get("name")?,
@@ -40,6 +53,11 @@ impl ClientStore {
                         last: None,
                         messages: count(row.get("messages")?),
                         unread: count(row.get("unread")?),
+                        marked_unread: row.get("marked_unread")?,
+                        priority: row.get("priority")?,
+                        muted_until: (muted_until > 0).then(|| timestamp(muted_until)),
+                        timer: timer_of(row.get("expire_kind")?, row.get("expire_seconds")?),
+                        blocked: row.get("blocked")?,
                     })
                 })?
                 .collect::<Result<Vec<_>, _>>()?;
@@ -103,7 +121,9 @@ impl ClientStore {
             let own = own_id(connection)?;
             let mut statement = connection.prepare_cached(&unprinted_sql())?;
             let rows = statement.query_map([page(limit)], |row| message_row(row, &own))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+            attach_reactions(connection, &mut rows)?;
+            Ok(rows)
         })
     }
 
@@ -120,44 +140,14 @@ impl ClientStore {
             Ok(())
         })
     }
-
-    /// Notes that the owner has seen a chat up to this message.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownMessage`], or what the disk says.
-    pub fn mark_read(&self, id: &MessageId) -> Result<(), StoreError> {
-        self.write("note what was read", |tx| {
-            let message = find(tx, &own_id(tx)?, id)?;
-            read_upto(tx, &message.chat, sort_time(message.sent_at, message.arrived_at))
-        })
-    }
-
-    /// Deletes a message on this device, its text overwritten on the disk, and keeps it from coming
-    /// back. Waiting copies are no longer sent. Returns the hash of its copy in the account's own
-    /// swarm, if one is known.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownMessage`], or what the disk says.
-    pub fn delete_message(&self, id: &MessageId, now: Timestamp) -> Result<Option<String>, StoreError> {
-        let hash = self.write("delete the message", |tx| {
-            let message = find(tx, &own_id(tx)?, id)?;
-            incoming::remember_deleted(tx, id, now)?;
-            tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(id)])?;
-            tx.prepare_cached("UPDATE chat SET messages = messages - 1 WHERE id = ?1")?
-                .execute([message.chat.as_bytes()])?;
-            count_unread(tx, &message.chat)?;
-            Ok(message.own_hash)
-        })?;
-        self.empty_journal()?;
-        Ok(hash)
-    }
 }
 
 /// What [`message_row`] reads; `message` joined with `contact` of the author.
 pub(super) const MESSAGE_COLUMNS: &str = "message.id, message.chat, message.author, message.sent_at,
     message.arrived_at, message.sort_at, message.outgoing, message.text, message.state, message.signed,
-    message.swarm, message.reason, message.own_hash, contact.name AS author_name,
-    coalesce(contact.approved, 0) AS approved";
+    message.swarm, message.reason, message.own_hash, message.kind, message.details, message.quote_author,
+    message.quote_sent_at, message.edited_at, message.expire_kind, message.expire_seconds, message.expires_at,
+    contact.name AS author_name, coalesce(contact.approved, 0) AS approved";
 
 pub(super) fn history_sql() -> String {
     format!(
@@ -170,7 +160,7 @@ pub(super) fn history_sql() -> String {
 pub(super) fn unprinted_sql() -> String {
     format!(
         "SELECT {MESSAGE_COLUMNS} FROM message LEFT JOIN contact ON contact.id = message.author
-         WHERE printed = 0 ORDER BY message.row LIMIT ?1"
+         WHERE printed = 0 AND kind = 0 ORDER BY message.row LIMIT ?1"
     )
 }
 
@@ -179,6 +169,14 @@ pub(super) fn message_row(row: &Row<'_>, own: &AccountId) -> rusqlite::Result<Me
     let outgoing: bool = row.get("outgoing")?;
     let sent_at: i64 = row.get("sent_at")?;
     let sort_at: i64 = row.get("sort_at")?;
+    let details = row.get_ref("details")?.as_str_or_null()?.map(serde_json::from_str::<Details>);
+    let quote = match row.get_ref("quote_author")?.as_blob_or_null()?.map(AccountId::from_slice) {
+        Some(Ok(author)) => {
+            let sent_at: i64 = row.get("quote_sent_at")?;
+            Some(QuotedMessage { author, sent_at: timestamp(sent_at) })
+        }
+        _ => None,
+    };
     Ok(MessageRow {
         id: message_id(row)?,
         chat: account_id(row, "chat")?,
@@ -195,7 +193,35 @@ pub(super) fn message_row(row: &Row<'_>, own: &AccountId) -> rusqlite::Result<Me
         swarm: row.get("swarm")?,
         reason: row.get("reason")?,
         own_hash: row.get("own_hash")?,
+        kind: RowKind::of_code(row.get("kind")?),
+        // Written by a newer version, perhaps: the text is there all the same.
+        details: details.and_then(Result::ok).unwrap_or_default(),
+        quote,
+        edited_at: row.get::<_, Option<i64>>("edited_at")?.map(timestamp),
+        timer: timer_of(row.get("expire_kind")?, row.get("expire_seconds")?),
+        expires_at: row.get::<_, Option<i64>>("expires_at")?.map(timestamp),
+        reactions: Vec::new(),
     })
+}
+
+/// Adds who reacted how. The emoji that was used first stands first.
+fn attach_reactions(connection: &Connection, rows: &mut [MessageRow]) -> Result<(), Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT emoji, author FROM reaction WHERE target = ?1 AND chat = ?2 AND removed = 0 ORDER BY sent_at, author",
+    )?;
+    for row in rows.iter_mut().filter(|row| row.kind == RowKind::Post) {
+        let found = statement.query_map((id_bytes(&row.id), row.chat.as_bytes()), |row| {
+            Ok((row.get::<_, String>("emoji")?, account_id(row, "author")?))
+        })?;
+        for reaction in found {
+            let (emoji, author) = reaction?;
+            match row.reactions.iter_mut().find(|known| known.emoji == emoji) {
+                Some(known) => known.authors.push(author),
+                None => row.reactions.push(ReactionRow { emoji, authors: vec![author] }),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A message to be put into its chat.
@@ -210,13 +236,26 @@ pub(super) struct NewMessage<'a> {
     /// Of messages written here.
     pub state: Option<MessageState>,
     pub printed: bool,
+    pub kind: RowKind,
+    pub details: &'a Details,
+    pub quote: Option<QuotedMessage>,
+    pub timer: Timer,
+    pub expires_at: Option<Timestamp>,
+    /// The copy in the account's own swarm, and when it goes.
+    pub own_hash: Option<&'a str>,
+    pub swarm_expires_at: Option<Timestamp>,
 }
 
 /// Puts a message into its chat, which is made if there is none.
-pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<(), Failure> {
-    let own = own_id(tx)?;
-    let outgoing = *new.author == own;
+pub(super) fn insert(work: &mut Work<'_>, new: &NewMessage<'_>) -> Result<(), Failure> {
+    let tx = work.tx;
+    let outgoing = *new.author == work.own;
     let sort_at = millis(sort_time(new.sent_at, new.arrived_at));
+    let details = if *new.details == Details::default() {
+        None
+    } else {
+        Some(serde_json::to_string(new.details).map_err(|error| StoreError::Bug(error.to_string()))?)
+    };
     tx.prepare_cached(
         "INSERT INTO chat (id, messages) VALUES (?1, 1) ON CONFLICT DO UPDATE SET messages = messages + 1",
     )?
@@ -225,9 +264,14 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<(), F
         tx.prepare_cached("UPDATE chat SET unread = unread + 1 WHERE id = ?1 AND read_upto < ?2")?
             .execute((new.chat.as_bytes(), sort_at))?;
     }
+    let (expire_kind, expire_seconds) = timer_columns(new.timer);
     tx.prepare_cached(
-        "INSERT INTO message (id, chat, author, sent_at, arrived_at, sort_at, outgoing, text, content, state, printed)
-         VALUES (:id, :chat, :author, :sent_at, :arrived_at, :sort_at, :outgoing, :text, :content, :state, :printed)",
+        "INSERT INTO message (id, chat, author, sent_at, arrived_at, sort_at, outgoing, text, content, state, printed,
+             kind, details, quote_author, quote_sent_at, expire_kind, expire_seconds, expires_at, own_hash,
+             swarm_expires_at)
+         VALUES (:id, :chat, :author, :sent_at, :arrived_at, :sort_at, :outgoing, :text, :content, :state, :printed,
+             :kind, :details, :quote_author, :quote_sent_at, :expire_kind, :expire_seconds, :expires_at, :own_hash,
+             :swarm_expires_at)",
     )?
     .execute(rusqlite::named_params! {
         ":id": id_bytes(new.id),
@@ -241,8 +285,175 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<(), F
         ":content": new.content,
         ":state": new.state.map(state_code),
         ":printed": new.printed,
+        ":kind": new.kind.code(),
+        ":details": details,
+        ":quote_author": new.quote.map(|quote| quote.author.as_bytes().to_vec()),
+        ":quote_sent_at": new.quote.map(|quote| millis(quote.sent_at)),
+        ":expire_kind": expire_kind,
+        ":expire_seconds": expire_seconds,
+        ":expires_at": new.expires_at.map(millis),
+        ":own_hash": new.own_hash,
+        ":swarm_expires_at": new.swarm_expires_at.map(millis),
     })?;
     Ok(())
+}
+
+/// Takes a message out of its chat, and keeps it from coming back.
+pub(super) fn remove(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
+    incoming::remember_deleted(work.tx, &row.id, false, work.now)?;
+    forget_what_belongs_to(work, &row.id)?;
+    work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
+    work.tx
+        .prepare_cached("UPDATE chat SET messages = messages - 1 WHERE id = ?1")?
+        .execute([row.chat.as_bytes()])?;
+    count_unread(work, &row.chat)?;
+    work.changes.deleted.push((row.chat, row.id.clone()));
+    Ok(())
+}
+
+/// Takes what only stood in for something else out of its chat.
+pub(super) fn withdraw(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
+    work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
+    work.tx
+        .prepare_cached("UPDATE chat SET messages = messages - 1 WHERE id = ?1")?
+        .execute([row.chat.as_bytes()])?;
+    count_unread(work, &row.chat)?;
+    work.changes.deleted.push((row.chat, row.id.clone()));
+    Ok(())
+}
+
+/// Leaves of a message only that it was deleted.
+pub(super) fn blank(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
+    incoming::remember_deleted(work.tx, &row.id, true, work.now)?;
+    forget_what_belongs_to(work, &row.id)?;
+    work.tx
+        .prepare_cached(
+            "UPDATE message SET kind = ?2, text = '', content = NULL, details = NULL, quote_author = NULL,
+                    quote_sent_at = NULL, edited_at = NULL, edit_id = NULL, own_hash = NULL, printed = 1
+             WHERE id = ?1",
+        )?
+        .execute((id_bytes(&row.id), RowKind::Deleted.code()))?;
+    work.touch(&row.id);
+    Ok(())
+}
+
+/// Reactions to a message and edits of it.
+fn forget_what_belongs_to(work: &mut Work<'_>, id: &MessageId) -> Result<(), Failure> {
+    let edits: Vec<Option<String>> = work
+        .tx
+        .prepare_cached("DELETE FROM edit WHERE target = ?1 RETURNING own_hash")?
+        .query_map([id_bytes(id)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for hash in edits.into_iter().flatten() {
+        work.delete_in_own_swarm(&hash)?;
+    }
+    work.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(id)])?;
+    Ok(())
+}
+
+/// Takes a whole conversation away.
+pub(super) fn erase(work: &mut Work<'_>, chat: &AccountId) -> Result<(), Failure> {
+    loop {
+        // Some at a time: a conversation can be larger than memory.
+        let rows = history(work.tx, &work.own, chat, super::MAX_PAGE, None)?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            if let Some(hash) = &row.own_hash {
+                work.delete_in_own_swarm(hash)?;
+            }
+            work.unqueue(&row.id)?;
+            incoming::remember_deleted(work.tx, &row.id, false, work.now)?;
+            forget_what_belongs_to(work, &row.id)?;
+            work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
+            work.changes.deleted.push((row.chat, row.id.clone()));
+        }
+    }
+    work.tx.prepare_cached("DELETE FROM chat WHERE id = ?1")?.execute([chat.as_bytes()])?;
+    Ok(())
+}
+
+impl Work<'_> {
+    /// The chat has been seen up to `time`; never less far than before. With `tell`, other devices are told. Returns the
+    /// sent timestamps of others' messages that are newly read.
+    pub(super) fn read_up_to(
+        &mut self,
+        chat: &AccountId,
+        time: Timestamp,
+        tell: bool,
+    ) -> Result<Vec<Timestamp>, Failure> {
+        let before: i64 = self
+            .tx
+            .prepare_cached("SELECT read_upto FROM chat WHERE id = ?1")?
+            .query_row([chat.as_bytes()], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        if tell {
+            let conversation = ConversationId::Account(*chat);
+            if let Err(error) = self.documents.conversations.mark_read(&conversation, time, self.now) {
+                tracing::warn!(%error, "a read position cannot be shared with other devices");
+            }
+        }
+        let moved = self
+            .tx
+            .prepare_cached(
+                "UPDATE chat SET read_upto = max(read_upto, ?2), marked_unread = 0
+                 WHERE id = ?1 AND (read_upto < ?2 OR marked_unread = 1)",
+            )?
+            .execute((chat.as_bytes(), millis(time)))?;
+        if moved == 0 {
+            return Ok(Vec::new());
+        }
+        count_unread(self, chat)?;
+        self.changes.chats.insert(*chat);
+        self.begin_to_expire_read(chat, time)?;
+        let newly = self
+            .tx
+            .prepare_cached(
+                "SELECT sent_at FROM message WHERE chat = ?1 AND sort_at > ?2 AND sort_at <= ?3 AND outgoing = 0
+                 AND kind = 0",
+            )?
+            .query_map((chat.as_bytes(), before, millis(time)), |row| row.get::<_, i64>(0))?
+            .map(|sent_at| sent_at.map(timestamp))
+            .collect::<Result<_, _>>()?;
+        Ok(newly)
+    }
+
+    /// Marks a conversation by hand.
+    pub(super) fn mark_unread(&mut self, chat: &AccountId, unread: bool) -> Result<(), Failure> {
+        self.documents
+            .conversations
+            .set_unread(&ConversationId::Account(*chat), unread, self.now)
+            .map_err(|error| StoreError::Bug(error.to_string()))?;
+        self.note_unread_mark(chat, unread)
+    }
+
+    /// A mark by hand, made on this device or another.
+    pub(super) fn note_unread_mark(&mut self, chat: &AccountId, unread: bool) -> Result<(), Failure> {
+        let changed = self
+            .tx
+            .prepare_cached("UPDATE chat SET marked_unread = ?2 WHERE id = ?1 AND marked_unread <> ?2")?
+            .execute((chat.as_bytes(), unread))?;
+        if changed > 0 {
+            self.changes.chats.insert(*chat);
+        }
+        Ok(())
+    }
+
+    /// What the document of read positions says, into the tables; after a merge.
+    pub(super) fn project_conversations(&mut self) -> Result<(), Failure> {
+        let states: Vec<_> = self.documents.conversations.read_states().collect();
+        for (conversation, state) in states {
+            if let ConversationId::Account(chat) = conversation {
+                if state.last_read.0 > 0 {
+                    self.read_up_to(&chat, state.last_read, false)?;
+                }
+                self.note_unread_mark(&chat, state.unread)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A message by its id.
@@ -254,18 +465,12 @@ pub(super) fn find(connection: &Connection, own: &AccountId, id: &MessageId) -> 
         ))?
         .query_row([id_bytes(id)], |row| message_row(row, own))
         .optional()?
-        .ok_or_else(|| StoreError::UnknownMessage(id.clone()).into())
-}
-
-/// The chat has been seen up to `time`; never less far than before.
-pub(super) fn read_upto(tx: &Transaction<'_>, chat: &AccountId, time: Timestamp) -> Result<(), Failure> {
-    let moved = tx
-        .prepare_cached("UPDATE chat SET read_upto = ?2 WHERE id = ?1 AND read_upto < ?2")?
-        .execute((chat.as_bytes(), millis(time)))?;
-    if moved > 0 {
-        count_unread(tx, chat)?;
-    }
-    Ok(())
+        .ok_or_else(|| StoreError::UnknownMessage(id.clone()))
+        .map_err(Failure::from)
+        .and_then(|mut row| {
+            attach_reactions(connection, std::slice::from_mut(&mut row))?;
+            Ok(row)
+        })
 }
 
 /// An id as the database keeps it.
@@ -273,7 +478,7 @@ pub(super) fn id_bytes(id: &MessageId) -> Vec<u8> {
     hex::decode(id.as_str()).unwrap_or_default()
 }
 
-fn message_id(row: &Row<'_>) -> rusqlite::Result<MessageId> {
+pub(super) fn message_id(row: &Row<'_>) -> rusqlite::Result<MessageId> {
     let text = hex::encode(row.get_ref("id")?.as_blob()?);
     MessageId::parse(&text).ok_or_else(|| {
         rusqlite::Error::FromSqlConversionFailure(
@@ -285,7 +490,7 @@ fn message_id(row: &Row<'_>) -> rusqlite::Result<MessageId> {
 }
 
 /// Where a message stands in its chat.
-fn sort_time(sent_at: Timestamp, arrived_at: Timestamp) -> Timestamp {
+pub(super) fn sort_time(sent_at: Timestamp, arrived_at: Timestamp) -> Timestamp {
     if sent_at > arrived_at.plus(FUTURE_TOLERANCE) { arrived_at } else { sent_at }
 }
 
@@ -293,13 +498,14 @@ fn count(rows: i64) -> u64 {
     u64::try_from(rows).unwrap_or(0)
 }
 
-fn count_unread(tx: &Transaction<'_>, chat: &AccountId) -> Result<(), Failure> {
-    tx.prepare_cached(
-        "UPDATE chat SET unread = (SELECT count(*) FROM message
+fn count_unread(work: &Work<'_>, chat: &AccountId) -> Result<(), Failure> {
+    work.tx
+        .prepare_cached(
+            "UPDATE chat SET unread = (SELECT count(*) FROM message
              WHERE message.chat = ?1 AND sort_at > read_upto AND outgoing = 0)
          WHERE id = ?1",
-    )?
-    .execute([chat.as_bytes()])?;
+        )?
+        .execute([chat.as_bytes()])?;
     Ok(())
 }
 
@@ -322,6 +528,7 @@ fn history(
     let rows = statement
         .query_map((chat.as_bytes(), sort_at, author, id, page(limit)), |row| message_row(row, own))?;
     let mut messages = rows.collect::<Result<Vec<_>, _>>()?;
+    attach_reactions(connection, &mut messages)?;
     messages.reverse();
     Ok(messages)
 }

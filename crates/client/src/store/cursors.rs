@@ -59,16 +59,21 @@ pub(super) fn move_to(
     last_hash: &str,
     now: Timestamp,
 ) -> Result<(), Failure> {
+    move_cursor(tx, &batch.snode, &batch.account, batch.namespace, last_hash, now)
+}
+
+pub(super) fn move_cursor(
+    tx: &Transaction<'_>,
+    snode: &Ed25519Public,
+    account: &AccountId,
+    namespace: Namespace,
+    last_hash: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
     tx.prepare_cached(
         "INSERT INTO cursor (snode, account, namespace, last_hash, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET last_hash = excluded.last_hash, updated_at = excluded.updated_at",
     )?
-    .execute((
-        batch.snode.as_bytes(),
-        batch.account.as_bytes(),
-        batch.namespace.0,
-        last_hash,
-        millis(now),
-    ))?;
+    .execute((snode.as_bytes(), account.as_bytes(), namespace.0, last_hash, millis(now)))?;
     Ok(())
 }

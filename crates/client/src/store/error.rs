@@ -68,6 +68,9 @@ pub enum StoreError {
     /// The profile has an account already; it is never replaced.
     #[error("this profile has an account already")]
     AccountExists,
+    /// What was asked for is not done to such a message. Nothing has changed.
+    #[error("{0}")]
+    NotAllowed(&'static str),
     /// No message has this id.
     #[error("no message has the id {0}")]
     UnknownMessage(MessageId),

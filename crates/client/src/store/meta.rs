@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::error::Failure;
 use super::{ClientStore, StoreError, StoredAccount, account_id, millis, timestamp};
+use crate::settings::Settings;
 
 /// The largest value of [`ClientStore::set_meta`]: a directory of ten thousand nodes is a few MiB.
 pub const MAX_META_BYTES: usize = 16 * 1024 * 1024;
@@ -24,6 +25,10 @@ pub enum Meta {
     AvoidedNodes,
     /// The account's own settings, as JSON.
     Settings,
+    /// The account was made here, and its documents begin here. Without it they are somewhere else until they are found.
+    NewAccount,
+    /// The documents of the account have been looked for at a majority of its swarm.
+    DocumentsFound,
 }
 
 impl Meta {
@@ -34,6 +39,8 @@ impl Meta {
             Self::ClockOffset => "clock_offset",
             Self::AvoidedNodes => "avoided_nodes",
             Self::Settings => "settings",
+            Self::NewAccount => "new_account",
+            Self::DocumentsFound => "documents_found",
         }
     }
 }
@@ -65,47 +72,30 @@ impl ClientStore {
     pub fn account(&self) -> Result<StoredAccount, StoreError> {
         self.read("read the account", |connection| {
             let found = connection
-                .query_row("SELECT seed, id, name FROM account", [], |row| {
-                    let seed = row.get_ref("seed")?.as_blob()?;
-                    let phrase = if let Ok(short) = <&[u8; 16]>::try_from(seed) {
-                        Some(RecoveryPhrase::from_seed16(short))
-                    } else {
-                        <&[u8; 32]>::try_from(seed).ok().map(RecoveryPhrase::from_seed32)
-                    };
-                    Ok((phrase, account_id(row, "id")?, row.get("name")?))
+                .query_row("SELECT id, name FROM account", [], |row| {
+                    Ok((account_id(row, "id")?, row.get("name")?))
                 })
                 .optional()?;
-            match found {
-                Some((Some(phrase), id, name)) => Ok(StoredAccount { phrase, id, name }),
-                Some((None, ..)) => {
-                    Err(StoreError::Bug("a stored seed has a wrong length".to_owned()).into())
-                }
-                None => Err(StoreError::NoAccount.into()),
-            }
+            let (id, name) = found.ok_or(StoreError::NoAccount)?;
+            Ok(StoredAccount { phrase: phrase(connection)?, id, name })
         })
     }
 
-    /// Changes the display name.
+    /// The account's own settings.
     ///
     /// # Errors
-    /// [`StoreError::NoAccount`].
-    pub fn set_display_name(&self, name: &str) -> Result<(), StoreError> {
-        self.write("store the display name", |tx| {
-            match tx.execute("UPDATE account SET name = ?1", [name])? {
-                0 => Err(StoreError::NoAccount.into()),
-                _ => Ok(()),
-            }
-        })
+    /// What the disk says.
+    pub fn settings(&self) -> Result<Settings, StoreError> {
+        self.read("read the settings", settings)
     }
 
-    /// A sent timestamp for something that is no message of a chat (a receipt, a request): later
-    /// than any given out before, even before a restart or with a clock set back (client-messages
-    /// 0, rule 2). Messages get theirs in [`Self::enqueue`].
+    /// Changes the account's own settings.
     ///
     /// # Errors
-    /// [`StoreError::NoAccount`].
-    pub fn next_sent_timestamp(&self, network_now: Timestamp) -> Result<Timestamp, StoreError> {
-        self.write("advance the clock", |tx| next_sent_timestamp(tx, network_now))
+    /// What the disk says.
+    pub fn set_settings(&self, settings: &Settings) -> Result<(), StoreError> {
+        let json = serde_json::to_vec(settings).map_err(|error| StoreError::Bug(error.to_string()))?;
+        self.set_meta(Meta::Settings, &json)
     }
 
     /// A single value.
@@ -150,6 +140,31 @@ impl ClientStore {
     }
 }
 
+/// What the account is made of.
+pub(super) fn phrase(connection: &Connection) -> Result<RecoveryPhrase, Failure> {
+    let seed: Vec<u8> = connection
+        .prepare_cached("SELECT seed FROM account")?
+        .query_row([], |row| row.get("seed"))
+        .optional()?
+        .ok_or(StoreError::NoAccount)?;
+    let seed = zeroize::Zeroizing::new(seed);
+    if let Ok(short) = <&[u8; 16]>::try_from(seed.as_slice()) {
+        return Ok(RecoveryPhrase::from_seed16(short));
+    }
+    <&[u8; 32]>::try_from(seed.as_slice())
+        .map(RecoveryPhrase::from_seed32)
+        .map_err(|_| StoreError::Bug("a stored seed has a wrong length".to_owned()).into())
+}
+
+/// The account's own settings. What cannot be read is as if it had never been set.
+pub(super) fn settings(connection: &Connection) -> Result<Settings, Failure> {
+    let json: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+        .query_row([Meta::Settings.name()], |row| row.get(0))
+        .optional()?;
+    Ok(json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
+}
+
 /// The id of the profile's account.
 pub(super) fn own_id(connection: &Connection) -> Result<conclave_crypto::AccountId, Failure> {
     connection
@@ -165,7 +180,10 @@ pub(super) fn next_sent_timestamp(tx: &Transaction<'_>, now: Timestamp) -> Resul
     let last: i64 = tx.prepare_cached("SELECT last_sent_at FROM account")?.query_row([], |row| row.get(0))?;
     let mut next = millis(now).max(last.saturating_add(1));
     // Another device of the account may have used the same millisecond.
-    let mut taken = tx.prepare_cached("SELECT 1 FROM message WHERE id = ?1")?;
+    let mut taken = tx.prepare_cached(
+        "SELECT 1 FROM message WHERE id = ?1 UNION ALL SELECT 1 FROM deleted WHERE id = ?1
+         UNION ALL SELECT 1 FROM edit WHERE id = ?1",
+    )?;
     while taken.exists([super::chats::id_bytes(&crate::types::MessageId::of(&own, timestamp(next)))])? {
         next = next.saturating_add(1);
     }

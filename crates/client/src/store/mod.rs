@@ -15,13 +15,17 @@
 mod chats;
 mod contacts;
 mod cursors;
+mod documents;
 mod error;
 mod incoming;
 mod key;
 mod meta;
 mod migrations;
-mod outbox;
+mod outgoing;
 mod rows;
+mod speak;
+mod timers;
+mod work;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,15 +36,22 @@ use conclave_proto::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use contacts::{MAX_NAME_BYTES, RecipientError};
+pub use documents::{DocumentPush, ReceivedEntries};
 use error::Failure;
 pub use error::StoreError;
 pub use key::DatabaseKey;
 pub use meta::{MAX_META_BYTES, Meta};
 use migrations::SchemaVersion;
+pub use outgoing::StoredCopy;
 pub use rows::{
-    ChatRow, Contact, Copy, DueCopy, MessageRow, Others, OutgoingMessage, Received, ReceivedBatch,
-    ReceivedContent, ReceivedItem, ReceivedMessage, StoredAccount,
+    ChatRow, Contact, Copy, DueCopy, MessageRow, Others, OutgoingMessage, ReactionRow, ReceivedBatch,
+    ReceivedItem, RowKind, StoredAccount,
 };
+pub use speak::{Deletion, EDIT_WITHIN};
+pub use timers::OwnSwarmTask;
+pub use work::{Changes, DOCUMENT_NAMESPACES};
+
+pub use crate::wire::Opened;
 
 /// The most rows one call returns, however many it asks for: a page is held in memory at once.
 pub const MAX_PAGE: usize = 1_000;
@@ -82,6 +93,8 @@ pub struct ClientStore {
 
 struct Inner {
     connection: Mutex<Connection>,
+    /// The config documents as they are on the disk, once they were needed. Locked after the connection.
+    documents: Mutex<Option<conclave_confsync::AccountDocuments>>,
     path: PathBuf,
     /// The profile's lock. Below the connection, so that it is let go after the file is closed.
     _lock: Option<File>,
@@ -154,7 +167,12 @@ impl ClientStore {
         }
         let path = options.path.clone();
         Ok(Self {
-            inner: Arc::new(Inner { connection: Mutex::new(connection), path, _lock: lock }),
+            inner: Arc::new(Inner {
+                connection: Mutex::new(connection),
+                documents: Mutex::default(),
+                path,
+                _lock: lock,
+            }),
             under_way: Arc::default(),
         })
     }

@@ -1,9 +1,13 @@
 //! What goes into the store and what comes out.
 
+use std::time::Duration;
+
 use conclave_crypto::{AccountId, Ed25519Public, RecoveryPhrase};
 use conclave_proto::{Namespace, Timestamp};
 
+use crate::said::{Details, Invitation, LinkPreview, QuotedMessage, Timer};
 use crate::types::{MessageId, MessageState};
+use crate::wire::Opened;
 
 /// The account of a profile.
 #[derive(Clone)]
@@ -29,12 +33,74 @@ pub struct OutgoingMessage {
     pub chat: AccountId,
     /// What it says.
     pub text: String,
+    /// What it answers.
+    pub reply_to: Option<MessageId>,
+    /// What a link in the text leads to. Making one is the caller's part: it shows the site the owner's address.
+    pub preview: Option<LinkPreview>,
+    /// A community to invite to.
+    pub invitation: Option<Invitation>,
+}
+
+impl OutgoingMessage {
+    /// Just a text.
+    pub fn text(chat: AccountId, text: impl Into<String>) -> Self {
+        Self { chat, text: text.into(), reply_to: None, preview: None, invitation: None }
+    }
 }
 
 impl std::fmt::Debug for OutgoingMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "OutgoingMessage(to {:?}, {} bytes)", self.chat, self.text.len())
     }
+}
+
+/// What a row of a chat is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowKind {
+    /// A text and all that comes with it.
+    #[default]
+    Post,
+    /// Somebody changed how messages disappear; [`Details::timer`] says to what.
+    TimerChanged,
+    /// Somebody called.
+    MissedCall,
+    /// Somebody saved a file.
+    MediaSaved,
+    /// Somebody took a picture of the screen.
+    Screenshot,
+    /// The other side accepted the request.
+    Accepted,
+    /// Its author deleted it.
+    Deleted,
+}
+
+impl RowKind {
+    const ALL: [Self; 7] = [
+        Self::Post,
+        Self::TimerChanged,
+        Self::MissedCall,
+        Self::MediaSaved,
+        Self::Screenshot,
+        Self::Accepted,
+        Self::Deleted,
+    ];
+
+    pub(super) fn code(self) -> i64 {
+        Self::ALL.iter().position(|kind| *kind == self).and_then(|at| i64::try_from(at).ok()).unwrap_or(0)
+    }
+
+    pub(super) fn of_code(code: i64) -> Self {
+        usize::try_from(code).ok().and_then(|at| Self::ALL.get(at)).copied().unwrap_or_default()
+    }
+}
+
+/// Who reacted with the same emoji.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReactionRow {
+    /// The emoji.
+    pub emoji: String,
+    /// Who, in the order of their ids.
+    pub authors: Vec<AccountId>,
 }
 
 /// A message of a chat.
@@ -70,6 +136,20 @@ pub struct MessageRow {
     pub reason: Option<String>,
     /// The hash of the copy in the account's own swarm, if one is known.
     pub own_hash: Option<String>,
+    /// What it is.
+    pub kind: RowKind,
+    /// What comes with it.
+    pub details: Details,
+    /// What it answers.
+    pub quote: Option<QuotedMessage>,
+    /// When its newest edit was sent.
+    pub edited_at: Option<Timestamp>,
+    /// How it disappears.
+    pub timer: Timer,
+    /// When, once that is known.
+    pub expires_at: Option<Timestamp>,
+    /// Reactions, by emoji.
+    pub reactions: Vec<ReactionRow>,
 }
 
 impl std::fmt::Debug for MessageRow {
@@ -111,15 +191,29 @@ pub enum Others {
     WaitToo,
 }
 
-/// A copy that is to be sent now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A copy of something that is to be sent now.
+#[derive(Clone, PartialEq, Eq)]
 pub struct DueCopy {
-    /// The message.
-    pub message: MessageRow,
+    /// What: the id of a message, or of something that is not shown (a receipt).
+    pub id: MessageId,
     /// Which copy of it.
     pub copy: Copy,
+    /// Whose swarm it goes to.
+    pub recipient: AccountId,
+    /// When it was sent, as it says itself.
+    pub sent_at: Timestamp,
+    /// The serialized `Content`.
+    pub content: Vec<u8>,
+    /// How long its swarm is to keep it.
+    pub ttl: Duration,
     /// How often it was tried.
     pub attempts: u32,
+}
+
+impl std::fmt::Debug for DueCopy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DueCopy({}, {:?}, tried {} times)", self.id, self.copy, self.attempts)
+    }
 }
 
 /// Everything one swarm member returned for one namespace, decrypted.
@@ -143,64 +237,12 @@ pub struct ReceivedBatch {
 pub struct ReceivedItem {
     /// What the swarm calls it.
     pub hash: String,
+    /// When it was stored, as the member says.
+    pub stored_at: Timestamp,
     /// When its swarm forgets it, as the member says.
     pub expires_at: Timestamp,
     /// What was in it.
-    pub content: ReceivedContent,
-}
-
-/// What a stored message turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReceivedContent {
-    /// Something that is shown in a chat.
-    Message(ReceivedMessage),
-    /// Decrypted, but of a kind this version does not know: kept as it is for a later one.
-    Unknown {
-        /// The authenticated sender.
-        author: AccountId,
-        /// The envelope's time.
-        sent_at: Timestamp,
-        /// The decrypted `Content`.
-        content: Vec<u8>,
-    },
-    /// Handled elsewhere, or of no use (receipts, typing notices): only its hash is remembered.
-    Handled,
-    /// Not for us, damaged, or not of this format.
-    Undecryptable,
-}
-
-/// A message with a text.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ReceivedMessage {
-    /// The authenticated sender.
-    pub author: AccountId,
-    /// The envelope's time.
-    pub sent_at: Timestamp,
-    /// What it says.
-    pub text: String,
-    /// The decrypted `Content`, unpadded.
-    pub content: Vec<u8>,
-    /// Of a sync copy: whom it was sent to. Ignored unless the author is this account.
-    pub sync_target: Option<AccountId>,
-    /// The name its author gives themself.
-    pub author_name: Option<String>,
-}
-
-impl std::fmt::Debug for ReceivedMessage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ReceivedMessage(from {:?}, {} bytes)", self.author, self.text.len())
-    }
-}
-
-/// What [`super::ClientStore::insert_received`] found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Received {
-    /// Messages that were not here before, in the order they came.
-    pub shown: Vec<MessageRow>,
-    /// Items that were here already.
-    pub known: u32,
-    /// Items nobody could open.
-    pub undecryptable: u32,
+    pub content: Opened,
 }
 
 /// One line of the chat list.
@@ -218,6 +260,16 @@ pub struct ChatRow {
     pub messages: u64,
     /// How many of them the owner has not seen.
     pub unread: u64,
+    /// The owner marked it as unread.
+    pub marked_unread: bool,
+    /// Below 0 hidden, above pinned: higher is further up.
+    pub priority: i32,
+    /// Nothing is notified until then.
+    pub muted_until: Option<Timestamp>,
+    /// How new messages disappear.
+    pub timer: Timer,
+    /// The owner wants nothing from them.
+    pub blocked: bool,
 }
 
 /// Somebody this account has exchanged a message with.
@@ -227,10 +279,20 @@ pub struct Contact {
     pub id: AccountId,
     /// What they call themselves.
     pub name: Option<String>,
-    /// What we call them, on this device.
+    /// What we call them.
     pub nickname: Option<String>,
-    /// We have written to them.
+    /// We have written to them, or accepted their request.
     pub approved: bool,
+    /// They have written to us, or accepted our request.
+    pub approved_me: bool,
+    /// We want nothing from them.
+    pub blocked: bool,
+    /// The conversation's place: below 0 hidden, above pinned.
+    pub priority: i32,
+    /// How our messages to them disappear.
+    pub timer: Timer,
+    /// Nothing is notified until then.
+    pub muted_until: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Contact {

@@ -4,7 +4,10 @@ use conclave_crypto::{Account, AccountId, Ed25519Public, Ed25519Secret, Recovery
 use conclave_proto::{Namespace, Timestamp};
 
 use super::*;
+use crate::said::{Heard, HeardProfile, Post, Said};
+use crate::settings::Settings;
 use crate::types::{MessageId, MessageState};
+use crate::wire::Opened;
 
 mod at_rest;
 
@@ -27,29 +30,47 @@ fn store() -> ClientStore {
 }
 
 fn send(store: &ClientStore, to: u8, text: &str, now: Timestamp) -> MessageRow {
-    store.enqueue(&OutgoingMessage { chat: person(to), text: text.to_owned() }, now).unwrap()
+    store.enqueue(&OutgoingMessage::text(person(to), text), now).unwrap().0
+}
+
+fn heard(from: u8, said: Said, sent_at: Timestamp) -> Heard {
+    Heard {
+        author: person(from),
+        sent_at,
+        sync_target: None,
+        said,
+        expiration: Default::default(),
+        profile: Some(HeardProfile { name: Some(format!("Person {from}")), picture: None, updated: 0 }),
+        wants_delivered: false,
+        content: Vec::new(),
+    }
+}
+
+fn item_of(hash: &str, heard: Heard) -> ReceivedItem {
+    ReceivedItem {
+        hash: hash.to_owned(),
+        stored_at: heard.sent_at,
+        expires_at: EXPIRY,
+        content: Opened::Heard(heard),
+    }
+}
+
+fn heard_in(item: &mut ReceivedItem) -> &mut Heard {
+    match &mut item.content {
+        Opened::Heard(heard) => heard,
+        other => panic!("nothing is said: {other:?}"),
+    }
 }
 
 fn item(hash: &str, from: u8, text: &str, sent_at: Timestamp) -> ReceivedItem {
-    ReceivedItem {
-        hash: hash.to_owned(),
-        expires_at: EXPIRY,
-        content: ReceivedContent::Message(ReceivedMessage {
-            author: person(from),
-            sent_at,
-            text: text.to_owned(),
-            content: text.as_bytes().to_vec(),
-            sync_target: None,
-            author_name: Some(format!("Person {from}")),
-        }),
-    }
+    let post = Post { text: text.to_owned(), ..Post::default() };
+    let heard = Heard { content: text.as_bytes().to_vec(), ..heard(from, Said::Post(post), sent_at) };
+    item_of(hash, heard)
 }
 
 fn sync_copy(hash: &str, to: u8, text: &str, sent_at: Timestamp) -> ReceivedItem {
     let mut item = item(hash, 1, text, sent_at);
-    if let ReceivedContent::Message(message) = &mut item.content {
-        message.sync_target = Some(person(to));
-    }
+    heard_in(&mut item).sync_target = Some(person(to));
     item
 }
 
@@ -63,7 +84,28 @@ fn batch(items: Vec<ReceivedItem>) -> ReceivedBatch {
     }
 }
 
-fn receive(store: &ClientStore, items: Vec<ReceivedItem>) -> Received {
+fn stored(signed: u32, swarm: u32, hash: &str) -> StoredCopy<'_> {
+    StoredCopy { signed, swarm, hash, expires_at: EXPIRY }
+}
+
+/// Notes signatures; the message if its state or counts changed.
+fn signed_by(
+    store: &ClientStore,
+    id: &MessageId,
+    copy: Copy,
+    signed: u32,
+    swarm: u32,
+    hash: &str,
+) -> Option<MessageRow> {
+    store.mark_stored(id, copy, &stored(signed, swarm, hash), LATER).unwrap().states.pop()
+}
+
+fn fail(store: &ClientStore, id: &MessageId, reason: &str) -> MessageRow {
+    store.mark_failed(id, Copy::Recipient, reason, LATER).unwrap();
+    store.message(id).unwrap().unwrap()
+}
+
+fn receive(store: &ClientStore, items: Vec<ReceivedItem>) -> Changes {
     store.insert_received(&batch(items), LATER).unwrap()
 }
 
@@ -87,7 +129,7 @@ fn sent_timestamps_only_climb_even_when_the_clock_goes_back() {
     let store = store();
     let first = send(&store, 2, "a", NOW).sent_at;
     let second = send(&store, 2, "b", NOW).sent_at;
-    let third = store.next_sent_timestamp(Timestamp(5)).unwrap();
+    let third = send(&store, 2, "c", Timestamp(5)).sent_at;
     assert_eq!(first, NOW);
     assert!(second > first && third > second);
 }
@@ -107,15 +149,15 @@ fn a_message_waits_in_two_copies_until_majorities_signed() {
     assert_eq!(copies, [Copy::Recipient, Copy::OwnSync]);
     assert_eq!(sent.state, Some(MessageState::Queued));
 
-    let weak = store.mark_stored(&sent.id, Copy::Recipient, 2, 5, "h1", EXPIRY).unwrap().unwrap();
+    let weak = signed_by(&store, &sent.id, Copy::Recipient, 2, 5, "h1").unwrap();
     assert_eq!((weak.state, weak.signed, weak.swarm), (Some(MessageState::StoredWeakly), Some(2), Some(5)));
     assert_eq!(store.queued_count().unwrap(), 1, "it still waits");
 
-    let stored = store.mark_stored(&sent.id, Copy::Recipient, 3, 5, "h2", EXPIRY).unwrap().unwrap();
+    let stored = signed_by(&store, &sent.id, Copy::Recipient, 3, 5, "h2").unwrap();
     assert_eq!((stored.state, stored.signed), (Some(MessageState::Stored), Some(3)));
     assert_eq!(store.queued_count().unwrap(), 0);
 
-    store.mark_stored(&sent.id, Copy::OwnSync, 5, 5, "h3", EXPIRY).unwrap();
+    signed_by(&store, &sent.id, Copy::OwnSync, 5, 5, "h3");
     assert_eq!(store.next_due(Timestamp(0)).unwrap(), None);
     assert_eq!(store.message(&sent.id).unwrap().unwrap().own_hash.as_deref(), Some("h3"));
 }
@@ -124,7 +166,7 @@ fn a_message_waits_in_two_copies_until_majorities_signed() {
 fn half_a_swarm_is_no_majority() {
     let store = store();
     let sent = send(&store, 2, "hi", NOW);
-    let after = store.mark_stored(&sent.id, Copy::Recipient, 2, 4, "h", EXPIRY).unwrap().unwrap();
+    let after = signed_by(&store, &sent.id, Copy::Recipient, 2, 4, "h").unwrap();
     assert_eq!(after.state, Some(MessageState::StoredWeakly));
 }
 
@@ -132,21 +174,28 @@ fn half_a_swarm_is_no_majority() {
 fn no_state_goes_backwards() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
-    store.mark_stored(&id, Copy::Recipient, 4, 5, "h", EXPIRY).unwrap();
-    assert_eq!(store.mark_stored(&id, Copy::Recipient, 1, 5, "h", EXPIRY).unwrap(), None);
-    assert_eq!(store.mark_stored(&id, Copy::Recipient, 0, 5, "h", EXPIRY).unwrap(), None);
+    signed_by(&store, &id, Copy::Recipient, 4, 5, "h");
+    assert_eq!(signed_by(&store, &id, Copy::Recipient, 1, 5, "h"), None);
+    assert_eq!(signed_by(&store, &id, Copy::Recipient, 0, 5, "h"), None);
     store.record_attempt(&id, Copy::Recipient, "late", LATER, Others::Alone).unwrap();
-    let row = store.mark_failed(&id, Copy::Recipient, "late").unwrap();
+    let row = fail(&store, &id, "late");
     assert_eq!((row.state, row.signed, row.reason), (Some(MessageState::Stored), Some(4), None));
-    assert!(store.mark_receipt(&id, MessageState::Read).unwrap().is_some());
-    assert!(store.mark_receipt(&id, MessageState::Delivered).unwrap().is_none());
+    let receipt = |read, at| {
+        item_of(
+            &format!("r{at}"),
+            heard(2, Said::Receipt { read, sent_at: vec![NOW] }, Timestamp(NOW.0 + at)),
+        )
+    };
+    store.set_settings(&Settings { read_receipts: true, ..Settings::default() }).unwrap();
+    assert_eq!(receive(&store, vec![receipt(true, 1)]).states[0].state, Some(MessageState::Read));
+    assert!(receive(&store, vec![receipt(false, 2)]).states.is_empty());
 }
 
 #[test]
 fn the_sync_copy_says_nothing_about_the_recipient() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
-    store.mark_stored(&id, Copy::OwnSync, 5, 5, "h", EXPIRY).unwrap();
+    signed_by(&store, &id, Copy::OwnSync, 5, 5, "h");
     let row = store.message(&id).unwrap().unwrap();
     assert_eq!((row.state, row.signed), (Some(MessageState::Queued), None));
 }
@@ -155,7 +204,7 @@ fn the_sync_copy_says_nothing_about_the_recipient() {
 fn a_failure_for_good_ends_both_copies_and_keeps_its_reason() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
-    let row = store.mark_failed(&id, Copy::Recipient, "too large").unwrap();
+    let row = fail(&store, &id, "too large");
     assert_eq!((row.state, row.reason.as_deref()), (Some(MessageState::Failed), Some("too large")));
     assert_eq!(store.next_due(Timestamp(0)).unwrap(), None);
 }
@@ -164,8 +213,8 @@ fn a_failure_for_good_ends_both_copies_and_keeps_its_reason() {
 fn a_message_some_members_signed_for_never_becomes_failed() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
-    store.mark_stored(&id, Copy::Recipient, 1, 5, "h", EXPIRY).unwrap();
-    let row = store.mark_failed(&id, Copy::Recipient, "gave up").unwrap();
+    signed_by(&store, &id, Copy::Recipient, 1, 5, "h");
+    let row = fail(&store, &id, "gave up");
     assert_eq!(row.state, Some(MessageState::StoredWeakly));
     assert_eq!(row.reason.as_deref(), Some("gave up"));
 }
@@ -179,7 +228,8 @@ fn an_attempt_waits_for_its_next_try() {
     assert_eq!(due.len(), 1, "only the sync copy is due");
     let due = store.due(LATER, 10, 10).unwrap();
     let tried = due.iter().find(|due| due.copy == Copy::Recipient).unwrap();
-    assert_eq!((tried.attempts, tried.message.reason.as_deref()), (1, Some("no path")));
+    let reason = store.message(&id).unwrap().unwrap().reason;
+    assert_eq!((tried.attempts, reason.as_deref()), (1, Some("no path")));
     store.record_attempt(&id, Copy::Recipient, "no path", EXPIRY, Others::Alone).unwrap();
     store.retry_all(LATER).unwrap();
     assert_eq!(store.due(LATER, 10, 10).unwrap().len(), 2);
@@ -191,14 +241,14 @@ fn a_swarm_that_does_not_answer_holds_up_nobody_else() {
     let to_the_silent: Vec<MessageId> = (0..40).map(|_| send(&store, 2, "hello?", NOW).id).collect();
     let other = send(&store, 3, "hi", NOW).id;
     let due = store.due(LATER, 10, 3).unwrap();
-    let to = |due: &DueCopy, id: &MessageId| due.message.id == *id && due.copy == Copy::Recipient;
+    let to = |due: &DueCopy, id: &MessageId| due.id == *id && due.copy == Copy::Recipient;
     assert!(due.iter().any(|due| to(due, &other)), "{due:?}");
     store.record_attempt(&to_the_silent[0], Copy::Recipient, "no answer", EXPIRY, Others::WaitToo).unwrap();
     let due = store.due(LATER, 100, 100).unwrap();
     let recipients: Vec<_> = due.iter().filter(|due| due.copy == Copy::Recipient).collect();
     assert!(recipients.len() == 1 && to(recipients[0], &other), "all others of that chat wait");
     assert_eq!(due.len(), 42, "copies for one's own swarm do not: {due:?}");
-    store.hurry(&to_the_silent[7], Copy::Recipient, LATER).unwrap();
+    store.hurry(&person(2), Copy::Recipient, LATER).unwrap();
     assert_eq!(store.due(LATER, 100, 100).unwrap().len(), 82);
 }
 
@@ -217,7 +267,7 @@ fn a_note_to_oneself_is_one_copy_and_one_message() {
     let note = send(&store, 1, "buy milk", NOW);
     assert_eq!(store.due(NOW, 10, 10).unwrap().len(), 1);
     assert!(!note.request);
-    store.mark_stored(&note.id, Copy::Recipient, 5, 5, "h", EXPIRY).unwrap();
+    signed_by(&store, &note.id, Copy::Recipient, 5, 5, "h");
     assert!(receive(&store, vec![sync_copy("h", 1, "buy milk", note.sent_at)]).shown.is_empty());
     assert_eq!(texts(&store.unprinted(10).unwrap()), ["buy milk"]);
     assert!(!store.chats(10).unwrap()[0].request);
@@ -256,9 +306,7 @@ fn a_sync_copy_is_outgoing_in_the_chat_it_was_sent_to_and_claims_no_state() {
 fn nobody_else_can_put_a_message_into_another_chat() {
     let store = store();
     let mut forged = sync_copy("h", 3, "Carol says so", NOW);
-    if let ReceivedContent::Message(message) = &mut forged.content {
-        message.author = person(2);
-    }
+    heard_in(&mut forged).author = person(2);
     let shown = receive(&store, vec![forged]).shown;
     assert_eq!((shown[0].chat, shown[0].outgoing), (person(2), false));
 }
@@ -268,8 +316,9 @@ fn what_nobody_can_open_is_counted_once_and_ends_no_batch() {
     let store = store();
     let junk = ReceivedItem {
         hash: "junk".into(),
+        stored_at: NOW,
         expires_at: Timestamp(0),
-        content: ReceivedContent::Undecryptable,
+        content: Opened::Undecryptable,
     };
     let first = receive(&store, vec![junk.clone(), item("h", 2, "hi", NOW)]);
     assert_eq!((first.undecryptable, first.shown.len()), (1, 1));
@@ -280,13 +329,8 @@ fn what_nobody_can_open_is_counted_once_and_ends_no_batch() {
 fn unknown_contents_are_kept_and_bounded() {
     let store = store();
     for round in 0..12 {
-        let items = (0..100)
-            .map(|n| ReceivedItem {
-                hash: format!("{round}-{n}"),
-                expires_at: EXPIRY,
-                content: ReceivedContent::Unknown { author: person(2), sent_at: NOW, content: vec![1, 2, 3] },
-            })
-            .collect();
+        let items =
+            (0..100).map(|n| item_of(&format!("{round}-{n}"), heard(2, Said::Unknown, NOW))).collect();
         receive(&store, items);
     }
     assert_eq!(store.set_aside_count().unwrap(), 1_000);
@@ -343,7 +387,7 @@ fn no_page_is_found_by_looking_at_everything() {
         lines.collect::<Result<Vec<String>, _>>().unwrap().join("; ")
     };
     // The rest of the outbox's query sorts what this finds, a bounded number.
-    let due = outbox::oldest_due_sql();
+    let due = outgoing::oldest_due_sql();
     for sql in [chats::history_sql(), chats::unprinted_sql(), due] {
         let plan = plan(&sql);
         assert!(!plan.contains("TEMP B-TREE"), "sorted as stored: {plan}");
@@ -381,7 +425,7 @@ fn unread_counts_follow_reading_and_answering_elsewhere() {
         receive(&store, vec![item("h1", 2, "a", NOW), item("h2", 2, "b", Timestamp(NOW.0 + 5))]).shown;
     let unread = || store.chats(10).unwrap()[0].unread;
     assert_eq!((unread(), store.chats(10).unwrap()[0].messages), (2, 2));
-    store.mark_read(&shown[0].id).unwrap();
+    store.mark_read(&shown[0].id, LATER).unwrap();
     assert_eq!(unread(), 1);
     receive(&store, vec![sync_copy("h3", 2, "answer", Timestamp(NOW.0 + 9))]);
     assert_eq!(unread(), 0);
@@ -391,7 +435,7 @@ fn unread_counts_follow_reading_and_answering_elsewhere() {
 fn a_deleted_message_does_not_come_back() {
     let store = store();
     let shown = receive(&store, vec![item("h1", 2, "regret", NOW)]).shown;
-    store.delete_message(&shown[0].id, LATER).unwrap();
+    store.delete(&shown[0].id, Deletion::ThisDevice, LATER).unwrap();
     assert!(receive(&store, vec![item("h2", 2, "regret", NOW)]).shown.is_empty());
     let chat = &store.chats(10).unwrap()[0];
     assert_eq!((chat.messages, chat.unread, chat.last.is_none()), (0, 0, true));
@@ -401,10 +445,16 @@ fn a_deleted_message_does_not_come_back() {
 fn deleting_a_waiting_message_stops_its_sending() {
     let store = store();
     let id = send(&store, 2, "wait", NOW).id;
-    store.delete_message(&id, NOW).unwrap();
+    store.delete(&id, Deletion::ThisDevice, NOW).unwrap();
     assert_eq!(store.next_due(Timestamp(0)).unwrap(), None);
-    let late = store.mark_stored(&id, Copy::Recipient, 5, 5, "h", EXPIRY);
-    assert!(matches!(late, Err(StoreError::UnknownMessage(_))));
+    let late = store.mark_stored(&id, Copy::OwnSync, &stored(5, 5, "h"), NOW).unwrap();
+    assert!(late.states.is_empty() && store.message(&id).unwrap().is_none());
+    let tasks = store.own_swarm_tasks(LATER, 10).unwrap();
+    assert_eq!(
+        (tasks[0].hash.as_str(), tasks[0].expiry),
+        ("h", None),
+        "what was under way is deleted there, too"
+    );
 }
 
 #[test]
@@ -444,9 +494,9 @@ fn recipients_are_found_by_id_and_by_the_names_of_those_we_wrote_to() {
     send(&store, 2, "hi", NOW);
     assert_eq!(store.resolve_recipient(" person 2 ").unwrap(), id);
     send(&store, 3, "hi", NOW);
-    store.set_nickname(&person(3), Some("Person 2")).unwrap();
+    store.set_nickname(&person(3), Some("Person 2"), NOW).unwrap();
     assert_eq!(store.resolve_recipient("Person 2").unwrap(), person(3), "our own names win");
-    store.set_nickname(&person(2), Some("Person 2")).unwrap();
+    store.set_nickname(&person(2), Some("Person 2"), NOW).unwrap();
     assert!(
         matches!(store.resolve_recipient("Person 2"), Err(RecipientError::Ambiguous { candidates, .. }) if candidates.len() == 2)
     );
@@ -461,14 +511,10 @@ fn the_newest_message_decides_what_a_contact_is_called() {
     let name = || store.contact(&person(2)).unwrap().unwrap().name;
     receive(&store, vec![item("h1", 2, "new", LATER)]);
     let mut old = item("h2", 2, "old", NOW);
-    if let ReceivedContent::Message(message) = &mut old.content {
-        message.author_name = Some("ü".repeat(60));
-    }
+    heard_in(&mut old).profile.as_mut().unwrap().name = Some("ü".repeat(60));
     receive(&store, vec![old.clone()]);
     assert_eq!(name().as_deref(), Some("Person 2"));
-    if let ReceivedContent::Message(message) = &mut old.content {
-        message.sent_at = Timestamp(LATER.0 + 1);
-    }
+    heard_in(&mut old).sent_at = Timestamp(LATER.0 + 1);
     old.hash = "h3".into();
     store.insert_received(&batch(vec![old]), EXPIRY).unwrap();
     assert_eq!(name(), Some("ü".repeat(50)), "cut to 100 bytes between characters");
@@ -506,9 +552,7 @@ fn debug_output_holds_no_secret_no_text_and_no_whole_id() {
 async fn asynchronous_callers_get_the_same_verbs() {
     let store = store();
     let chat = person(2);
-    let sent = store
-        .run(move |store| store.enqueue(&OutgoingMessage { chat, text: "hi".into() }, NOW))
-        .await
-        .unwrap();
+    let sent =
+        store.run(move |store| store.enqueue(&OutgoingMessage::text(chat, "hi"), NOW)).await.unwrap().0;
     assert_eq!(store.run(move |store| store.message(&sent.id)).await.unwrap().unwrap().text, "hi");
 }

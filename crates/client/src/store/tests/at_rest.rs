@@ -73,7 +73,7 @@ proptest! {
         for (n, id) in ids.iter().enumerate().rev() {
             prop_assert!(holds(&before, &marker(n)));
             if doomed(n) {
-                store.delete_message(id, LATER).unwrap();
+                store.delete(id, Deletion::ThisDevice, LATER).unwrap();
             }
         }
         let after = pages(&store);
@@ -92,8 +92,8 @@ fn a_full_disk_is_an_error_that_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = on_disk(dir.path());
     let kept = send(&store, 2, "kept", NOW);
-    store.connection().query_row("PRAGMA max_page_count = 40", [], |_| Ok(())).unwrap();
-    let long = OutgoingMessage { chat: person(2), text: "y".repeat(20_000) };
+    store.connection().query_row("PRAGMA max_page_count = 80", [], |_| Ok(())).unwrap();
+    let long = OutgoingMessage::text(person(2), "y".repeat(20_000));
     let mut taken = 1;
     let error = loop {
         match store.enqueue(&long, NOW) {

@@ -1,0 +1,195 @@
+//! What one can do beside writing texts. Each is durable when it returns, and goes to others in the background.
+
+use conclave_crypto::AccountId;
+use conclave_proto::Timestamp;
+
+use super::{Client, check_text, told};
+use crate::error::Error;
+use crate::profile::DisplayName;
+use crate::said::Timer;
+use crate::settings::Settings;
+use crate::store::{Changes, ClientStore, Deletion, MAX_PAGE, StoreError};
+use crate::types::{ContactInfo, MessageId};
+
+impl Client {
+    /// An act that gives nothing but what it changed.
+    async fn do_it(
+        &self,
+        work: impl FnOnce(&ClientStore, Timestamp) -> Result<Changes, StoreError> + Send + 'static,
+    ) -> Result<(), Error> {
+        self.learn_time().await;
+        self.shared.act(move |store, now| work(store, now).map(|changes| ((), changes))).await
+    }
+
+    /// Replaces the text of a message of one's own, for a day after it was sent. Other programs show a text that quotes
+    /// the old one.
+    ///
+    /// # Errors
+    /// If it is too late, not one's own, or not a text.
+    pub async fn edit(&self, id: &MessageId, text: &str) -> Result<(), Error> {
+        check_text(text, false)?;
+        let (id, text) = (id.clone(), text.to_owned());
+        self.do_it(move |store, now| store.edit(&id, &text, now)).await
+    }
+
+    /// Reacts to a message with an emoji, or takes that back.
+    ///
+    /// # Errors
+    /// If it is no emoji, the message is gone, or there were twenty in a minute.
+    pub async fn react(&self, id: &MessageId, emoji: &str, remove: bool) -> Result<(), Error> {
+        let (id, emoji) = (id.clone(), emoji.to_owned());
+        self.do_it(move |store, now| store.react(&id, &emoji, remove, now)).await
+    }
+
+    /// Deletes a message.
+    ///
+    /// # Errors
+    /// If it is another's and is to be deleted everywhere.
+    pub async fn delete(&self, id: &MessageId, how: Deletion) -> Result<(), Error> {
+        let id = id.clone();
+        self.do_it(move |store, now| store.delete(&id, how, now)).await
+    }
+
+    /// Notes that the owner has seen a chat up to this message, on all devices; tells its authors, if the setting says so.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`].
+    pub async fn mark_read(&self, id: &MessageId) -> Result<(), Error> {
+        let id = id.clone();
+        self.do_it(move |store, now| store.mark_read(&id, now)).await
+    }
+
+    /// Marks a conversation as unread, or takes the mark away.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_unread(&self, chat: &AccountId, unread: bool) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.set_unread(&chat, unread, now)).await
+    }
+
+    /// Tells somebody that one is typing, or has stopped; if the setting says so. To be repeated every ten seconds
+    /// (client-messages 4.8).
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_typing(&self, chat: &AccountId, typing: bool) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.type_to(&chat, typing, now)).await
+    }
+
+    /// Tells the author of a message that a file of it was saved.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`].
+    pub async fn tell_saved(&self, id: &MessageId) -> Result<(), Error> {
+        let id = id.clone();
+        self.do_it(move |store, now| store.tell_saved(&id, now)).await
+    }
+
+    /// Changes how messages of a chat disappear.
+    ///
+    /// # Errors
+    /// If the chat does not know that way.
+    pub async fn set_timer(&self, chat: &AccountId, timer: Timer) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.set_timer(&chat, timer, now)).await
+    }
+
+    /// Accepts a request.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn accept(&self, chat: &AccountId) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.accept(&chat, now)).await
+    }
+
+    /// Wants nothing from somebody any more, or takes that back.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_blocked(&self, chat: &AccountId, blocked: bool) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.set_blocked(&chat, blocked, now)).await
+    }
+
+    /// Erases a contact, or declines a request, and deletes the conversation on all devices.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn remove_contact(&self, chat: &AccountId) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.remove_contact(&chat, now)).await
+    }
+
+    /// Gives a contact a name of one's own, or takes it away.
+    ///
+    /// # Errors
+    /// If it is longer than 100 bytes.
+    pub async fn set_nickname(&self, chat: &AccountId, nickname: Option<&str>) -> Result<(), Error> {
+        let (chat, nickname) = (*chat, nickname.map(str::to_owned));
+        self.do_it(move |store, now| store.set_nickname(&chat, nickname.as_deref(), now)).await
+    }
+
+    /// Makes somebody a contact under a name of one's own, as if one had written to them already.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn introduce(&self, id: &AccountId, nickname: &str) -> Result<(), Error> {
+        let (id, nickname) = (*id, nickname.to_owned());
+        self.shared.act(move |store, now| store.introduce(&id, &nickname, now).map(|it| ((), it))).await
+    }
+
+    /// The conversation's place: below 0 hidden, 0 as it comes, above pinned, higher further up.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_priority(&self, chat: &AccountId, priority: i32) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.set_priority(&chat, priority, now)).await
+    }
+
+    /// Notifies nothing of a conversation until a time (milliseconds since the epoch), or notifies again.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_muted(&self, chat: &AccountId, until: Option<u64>) -> Result<(), Error> {
+        let chat = *chat;
+        self.do_it(move |store, now| store.set_muted(&chat, until.map(Timestamp), now)).await
+    }
+
+    /// Changes the display name, on all devices.
+    ///
+    /// # Errors
+    /// If it is no name.
+    pub async fn set_display_name(&self, name: &str) -> Result<(), Error> {
+        let name = DisplayName::new(name)?;
+        self.do_it(move |store, now| store.set_display_name(name.as_str(), now)).await
+    }
+
+    /// The people one writes with; with `blocked` those one wants nothing from.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn contacts(&self, blocked: bool) -> Result<Vec<ContactInfo>, Error> {
+        let contacts = self.shared.store.run(move |store| store.contacts(MAX_PAGE, blocked)).await?;
+        Ok(contacts.into_iter().map(told::contact).collect())
+    }
+
+    /// The settings of this device.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn settings(&self) -> Result<Settings, Error> {
+        Ok(self.shared.store.run(ClientStore::settings).await?)
+    }
+
+    /// Changes the settings of this device.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_settings(&self, settings: Settings) -> Result<(), Error> {
+        Ok(self.shared.store.run(move |store| store.set_settings(&settings)).await?)
+    }
+}

@@ -1,0 +1,138 @@
+//! Every kind is read as the vectors say, and what is written is read again.
+
+use conclave_crypto::{Account, RecoveryPhrase};
+use conclave_testkit::personas::{self, Persona};
+use conclave_testkit::vectors;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_123);
+
+fn id(persona: Persona) -> AccountId {
+    *Account::from_phrase(&RecoveryPhrase::from_seed16(&persona.seed())).id()
+}
+
+fn heard_by(own: AccountId, author: AccountId, content: &Content) -> Option<Heard> {
+    let bytes = content.to_bytes();
+    let content = Content::from_bytes(&bytes).unwrap();
+    Heard::read(&own, author, NOW, &content, &bytes)
+}
+
+fn said(content: &Content) -> Said {
+    heard_by(id(personas::bob()), id(personas::alice()), content).unwrap().said
+}
+
+fn speech(speech: &Speech<'_>) -> Content {
+    speech.content(NOW, Expiration::Off, None, false)
+}
+
+#[test]
+fn what_is_said_is_heard() {
+    let target = QuotedMessage { author: id(personas::bob()), sent_at: Timestamp(5) };
+    let invitation = Invitation { url: "https://example.org/room?public_key=00".into(), name: "Room".into() };
+    let preview = LinkPreview { url: "https://example.org".into(), title: Some("Example".into()) };
+    let text = "look: https://example.org";
+    let post = Post {
+        text: text.into(),
+        quote: Some(target),
+        details: Details {
+            preview: Some(preview.clone()),
+            invitation: Some(invitation.clone()),
+            ..Details::default()
+        },
+    };
+    let words =
+        Speech::Post { text, quote: Some(target), preview: Some(&preview), invitation: Some(&invitation) };
+    assert_eq!(said(&speech(&words)), Said::Post(post));
+    let edited = Post { text: "better".into(), quote: Some(target), ..Post::default() };
+    assert_eq!(
+        said(&speech(&Speech::Edit { target, text: "better" })),
+        Said::Edit { target: target.sent_at, post: edited }
+    );
+    for remove in [false, true] {
+        let reaction = Reaction { target, emoji: "\u{1f980}".into(), remove };
+        assert_eq!(said(&speech(&Speech::Reaction(&reaction))), Said::Reaction(reaction));
+    }
+    assert_eq!(said(&speech(&Speech::TimerChanged)), Said::TimerChanged);
+    let sent_at = vec![Timestamp(1), Timestamp(2)];
+    for read in [false, true] {
+        let receipt = Said::Receipt { read, sent_at: sent_at.clone() };
+        assert_eq!(said(&speech(&Speech::Receipt { read, sent_at: &sent_at })), receipt);
+    }
+    for started in [false, true] {
+        assert_eq!(said(&speech(&Speech::Typing { started })), Said::Typing { started });
+    }
+    assert_eq!(said(&speech(&Speech::MediaSaved { sent_at: NOW })), Said::Extraction { screenshot: false });
+    assert_eq!(
+        said(&speech(&Speech::Unsend(target))),
+        Said::Unsend { author: target.author, sent_at: target.sent_at }
+    );
+    assert_eq!(said(&speech(&Speech::Accepted)), Said::Accepted);
+}
+
+#[test]
+fn old_clients_see_an_edit_as_a_text_that_quotes_what_it_edits() {
+    let target = QuotedMessage { author: id(personas::alice()), sent_at: Timestamp(5) };
+    let mut content = speech(&Speech::Edit { target, text: "better" });
+    content.conclave = None;
+    let Said::Post(post) = said(&content) else { panic!("no text") };
+    assert_eq!((post.text.as_str(), post.quote), ("better", Some(target)));
+}
+
+#[test]
+fn the_reference_s_kinds_are_read() {
+    let kinds = vectors::entry("client-messages", "protobuf_kinds");
+    let mut read = std::collections::BTreeMap::new();
+    for (name, entry) in kinds.as_object().unwrap() {
+        let text = entry.as_str().or_else(|| entry.get("content").and_then(serde_json::Value::as_str));
+        let Some(bytes) = text.and_then(|text| hex::decode(text).ok()) else { continue };
+        let Ok(content) = Content::from_bytes(&bytes) else { continue };
+        let at = Timestamp(content.sig_timestamp.unwrap_or_default());
+        let heard = Heard::read(&id(personas::bob()), id(personas::alice()), at, &content, &bytes).unwrap();
+        read.insert(name.clone(), format!("{:?}", heard.said));
+    }
+    println!("{read:#?}");
+    assert!(read.len() > 10, "{read:?}");
+}
+
+#[test]
+fn from_oneself_only_what_is_of_use_is_heard() {
+    let own = id(personas::alice());
+    let target = QuotedMessage { author: own, sent_at: Timestamp(5) };
+    let of_no_use = [
+        speech(&Speech::Typing { started: true }),
+        speech(&Speech::Receipt { read: true, sent_at: &[NOW] }),
+        speech(&Speech::MediaSaved { sent_at: NOW }),
+        speech(&Speech::Post { text: "for whom?", quote: None, preview: None, invitation: None }),
+    ];
+    for content in of_no_use {
+        assert_eq!(heard_by(own, own, &content), None);
+    }
+    let bob = id(personas::bob());
+    let copy = sync_copy(
+        speech(&Speech::Post { text: "to bob", quote: None, preview: None, invitation: None }),
+        &bob,
+    );
+    assert_eq!(heard_by(own, own, &copy).unwrap().sync_target, Some(bob));
+    assert!(heard_by(own, own, &speech(&Speech::Unsend(target))).is_some());
+}
+
+#[test]
+fn a_reaction_is_short_and_no_text() {
+    for good in
+        ["\u{2764}\u{fe0f}", "\u{1f602}", "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}", "1\u{fe0f}\u{20e3}"]
+    {
+        assert!(is_emoji_like(good), "{good}");
+    }
+    for bad in ["", "yes", " ", "\u{1f602} ", "\u{7}", &"\u{1f602}".repeat(30)] {
+        assert!(!is_emoji_like(bad), "{bad:?}");
+    }
+}
+
+#[test]
+fn notes_to_oneself_know_one_way_of_disappearing() {
+    let own = id(personas::alice());
+    let note = Speech::Post { text: "note", quote: None, preview: None, invitation: None };
+    let note = sync_copy(note.content(NOW, Expiration::AfterRead(60), None, false), &own);
+    assert_eq!(heard_by(own, own, &note).unwrap().expiration, Expiration::AfterSend(60));
+}

@@ -1,0 +1,573 @@
+//! Saying something: what is written here is durable, with its final sent timestamp and its places in the outbox, when the
+//! verb returns. Rules of client-messages 4, section by section.
+
+use std::time::Duration;
+
+use conclave_crypto::AccountId;
+use conclave_proto::Timestamp;
+use conclave_proto::content::{Content, Expiration};
+
+use super::chats::{self, NewMessage, id_bytes};
+use super::error::Failure;
+use super::meta::{next_sent_timestamp, settings};
+use super::outgoing::{MESSAGE_TTL, Outgoing};
+use super::work::{Changes, Work};
+use super::{
+    ClientStore, MessageRow, OutgoingMessage, RowKind, StoreError, account_id, incoming, millis, timestamp,
+};
+use crate::said::{Details, Profile, QuotedMessage, Reaction, Speech, Timer, is_emoji_like, sync_copy};
+use crate::types::{MessageId, MessageState};
+
+/// For how long a text may be edited after it was sent.
+pub const EDIT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a notice of typing is of use. (client-messages 5.2)
+const TYPING_TTL: Duration = Duration::from_secs(20);
+/// How long a swarm keeps a receipt: whoever was away longer learns it from nothing else either.
+const RECEIPT_TTL: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+/// Sent timestamps in one receipt.
+const RECEIPTS_AT_ONCE: usize = 200;
+/// Reactions of this account within [`REACTIONS_WITHIN`]. (client-messages 4.5)
+const MAX_REACTIONS: i64 = 20;
+const REACTIONS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How far a message is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// On this device. A restored account gets it back as long as the swarm has it.
+    ThisDevice,
+    /// On all devices of this account, and in its swarm.
+    MyDevices,
+    /// Everywhere. Only of one's own messages.
+    Everywhere,
+}
+
+/// What is said, about to be put into the outbox.
+struct Utterance<'a> {
+    speech: Speech<'a>,
+    expiration: Expiration,
+    with_profile: bool,
+    /// Asks to be told that it has arrived.
+    asks: bool,
+}
+
+impl<'a> Utterance<'a> {
+    /// Of what never expires and carries no profile.
+    const fn plain(speech: Speech<'a>) -> Self {
+        Self { speech, expiration: Expiration::Off, with_profile: false, asks: false }
+    }
+}
+
+/// Lives of the two copies (client-messages 4.10, 5.2).
+fn lives(expiration: Expiration) -> (Duration, Duration) {
+    match expiration {
+        Expiration::Off => (MESSAGE_TTL, MESSAGE_TTL),
+        Expiration::AfterSend(seconds) => {
+            let life = Duration::from_secs(seconds.into()).min(MESSAGE_TTL);
+            (life, life)
+        }
+        Expiration::AfterRead(seconds) => (MESSAGE_TTL, Duration::from_secs(seconds.into()).min(MESSAGE_TTL)),
+    }
+}
+
+impl Work<'_> {
+    fn profile(&self) -> Profile {
+        let shared = &self.documents.profile;
+        let name = shared.name();
+        let own_name =
+            || -> Option<String> { self.tx.query_row("SELECT name FROM account", [], |row| row.get(0)).ok() };
+        Profile {
+            name: if name.is_empty() { own_name().unwrap_or_default() } else { name },
+            picture: shared.picture().map(|picture| (picture.url, picture.key.to_vec())),
+            updated: shared.updated_at().map_or(0, |at| at.0 / 1_000),
+        }
+    }
+
+    /// Fixes the sent timestamp and writes the content.
+    fn utter(&mut self, utterance: &Utterance<'_>) -> Result<(MessageId, Timestamp, Content), Failure> {
+        let sent_at = next_sent_timestamp(self.tx, self.now)?;
+        let profile = utterance.with_profile.then(|| self.profile());
+        let asks = utterance.asks && settings(self.tx)?.delivery_receipts;
+        let content = utterance.speech.content(sent_at, utterance.expiration, profile.as_ref(), asks);
+        Ok((MessageId::of(&self.own, sent_at), sent_at, content))
+    }
+
+    /// Says something that is shown in no chat, to `to`. With `own_copy` the account's other devices hear it, too.
+    fn say(
+        &mut self,
+        to: &AccountId,
+        utterance: &Utterance<'_>,
+        ttl: Duration,
+        own_copy: bool,
+        until: Option<Timestamp>,
+    ) -> Result<MessageId, Failure> {
+        let (id, sent_at, content) = self.utter(utterance)?;
+        let own_ttl = own_copy.then_some(ttl);
+        self.send(&Outgoing { id: &id, recipient: to, sent_at, content: &content, ttl, own_ttl, until })?;
+        Ok(id)
+    }
+
+    /// Says something that is a row of its chat.
+    fn post(
+        &mut self,
+        chat: &AccountId,
+        utterance: &Utterance<'_>,
+        row: Row<'_>,
+    ) -> Result<MessageId, Failure> {
+        let (id, sent_at, content) = self.utter(utterance)?;
+        let to_self = *chat == self.own;
+        let kept = if to_self { sync_copy(content.clone(), chat) } else { content.clone() };
+        chats::insert(
+            self,
+            &NewMessage {
+                id: &id,
+                chat,
+                author: &self.own.clone(),
+                sent_at,
+                arrived_at: sent_at,
+                text: row.text,
+                content: Some(&kept.to_bytes()),
+                state: Some(MessageState::Queued),
+                // A note to oneself has arrived; what one sends to others has not.
+                printed: !to_self || row.kind != RowKind::Post,
+                kind: row.kind,
+                details: row.details,
+                quote: row.quote,
+                timer: utterance.expiration.into(),
+                expires_at: None,
+                own_hash: None,
+                swarm_expires_at: None,
+            },
+        )?;
+        let (ttl, own_ttl) = lives(utterance.expiration);
+        self.send(&Outgoing {
+            id: &id,
+            recipient: chat,
+            sent_at,
+            content: &content,
+            ttl,
+            own_ttl: Some(own_ttl),
+            until: None,
+        })?;
+        Ok(id)
+    }
+
+    /// Whoever one writes to is a contact one wants to hear of; and is told so, if they asked (client-messages 4.14).
+    fn address(&mut self, chat: &AccountId) -> Result<(), Failure> {
+        if *chat != self.own {
+            let before = self.contact(chat)?;
+            if !before.approved {
+                self.approve(chat)?;
+                if before.approved_me {
+                    self.answer_request(chat)?;
+                }
+            }
+        }
+        self.unhide(chat)
+    }
+
+    /// Tells somebody that their request was accepted.
+    fn answer_request(&mut self, chat: &AccountId) -> Result<(), Failure> {
+        let response = Utterance { with_profile: true, ..Utterance::plain(Speech::Accepted) };
+        self.say(chat, &response, MESSAGE_TTL, false, None).map(drop)
+    }
+
+    fn own_message(&self, id: &MessageId) -> Result<MessageRow, Failure> {
+        let row = chats::find(self.tx, &self.own, id)?;
+        if row.author != self.own || row.kind != RowKind::Post {
+            return Err(StoreError::NotAllowed("only texts of one's own can be changed").into());
+        }
+        Ok(row)
+    }
+
+    /// Tells the sender of messages that they have arrived or were read, a few hundred at a time.
+    fn acknowledge(&mut self, chat: &AccountId, read: bool, sent_at: &[Timestamp]) -> Result<(), Failure> {
+        for sent_at in sent_at.chunks(RECEIPTS_AT_ONCE) {
+            let receipt = Utterance::plain(Speech::Receipt { read, sent_at });
+            self.say(chat, &receipt, RECEIPT_TTL, false, Some(self.now.plus(RECEIPT_TTL)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether receipts and the like go to somebody: contacts only, no requests, nobody blocked, not oneself.
+    pub(super) fn is_trusted(&self, chat: &AccountId) -> bool {
+        *chat != self.own
+            && self
+                .documents
+                .contacts
+                .contact(chat)
+                .is_some_and(|contact| contact.approved && !contact.blocked)
+    }
+}
+
+/// What of a row is not in its content.
+struct Row<'a> {
+    kind: RowKind,
+    text: &'a str,
+    details: &'a Details,
+    quote: Option<QuotedMessage>,
+}
+
+impl ClientStore {
+    /// Takes a message for sending. When this returns, the message, its final sent timestamp and
+    /// its places in the outbox are on the disk; before that, nothing may be sent. Writing to
+    /// somebody approves them (client-messages 4.14).
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`] if it answers one that is not here, [`StoreError::NoAccount`],
+    /// [`StoreError::DiskFull`], …; the message is not taken then.
+    pub fn enqueue(
+        &self,
+        message: &OutgoingMessage,
+        now: Timestamp,
+    ) -> Result<(MessageRow, Changes), StoreError> {
+        self.work("queue the message", now, |work| {
+            let quote = match &message.reply_to {
+                Some(id) => {
+                    let quoted = chats::find(work.tx, &work.own, id)?;
+                    if quoted.chat != message.chat {
+                        return Err(
+                            StoreError::NotAllowed("a reply goes to the chat of what it answers").into()
+                        );
+                    }
+                    Some(QuotedMessage { author: quoted.author, sent_at: quoted.sent_at })
+                }
+                None => None,
+            };
+            let expiration = work.timer(&message.chat).into();
+            work.address(&message.chat)?;
+            let speech = Speech::Post {
+                text: &message.text,
+                quote,
+                preview: message.preview.as_ref(),
+                invitation: message.invitation.as_ref(),
+            };
+            let details = Details {
+                preview: message.preview.clone(),
+                invitation: message.invitation.clone(),
+                ..Details::default()
+            };
+            let utterance = Utterance { speech, expiration, with_profile: true, asks: true };
+            let row = Row { kind: RowKind::Post, text: &message.text, details: &details, quote };
+            let id = work.post(&message.chat, &utterance, row)?;
+            let row = chats::find(work.tx, &work.own, &id)?;
+            work.changes.shown.push(row.clone());
+            Ok(row)
+        })
+    }
+
+    /// Replaces the text of a message of one's own, for [`EDIT_WITHIN`] after it was sent. Other programs show a text that
+    /// quotes the old one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAllowed`], [`StoreError::UnknownMessage`], …
+    pub fn edit(&self, id: &MessageId, text: &str, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("edit a message", now, |work| {
+            let row = work.own_message(id)?;
+            if now.since(row.sent_at) > EDIT_WITHIN {
+                return Err(StoreError::NotAllowed("a text can be edited for a day after it was sent").into());
+            }
+            if row.text.is_empty() {
+                return Err(StoreError::NotAllowed("only texts can be edited").into());
+            }
+            let target = QuotedMessage { author: work.own, sent_at: row.sent_at };
+            let expiration: Expiration = row.timer.into();
+            let utterance = Utterance {
+                speech: Speech::Edit { target, text },
+                expiration,
+                with_profile: true,
+                asks: false,
+            };
+            let (edit, sent_at, content) = work.utter(&utterance)?;
+            let (ttl, own_ttl) = lives(expiration);
+            work.send(&Outgoing {
+                id: &edit,
+                recipient: &row.chat,
+                sent_at,
+                content: &content,
+                ttl,
+                own_ttl: Some(own_ttl),
+                until: None,
+            })?;
+            let edit =
+                incoming::Edit { id: &edit, target: id, chat: &row.chat, sent_at, text, own_hash: None };
+            work.take_edit(&edit).map(drop)
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// Reacts to a message, or takes a reaction back.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAllowed`] if it is no emoji, too many come at once, or the message is deleted.
+    pub fn react(
+        &self,
+        id: &MessageId,
+        emoji: &str,
+        remove: bool,
+        now: Timestamp,
+    ) -> Result<Changes, StoreError> {
+        self.work("react", now, |work| {
+            if !is_emoji_like(emoji) {
+                return Err(StoreError::NotAllowed("a reaction is one emoji").into());
+            }
+            let row = chats::find(work.tx, &work.own, id)?;
+            if row.kind != RowKind::Post {
+                return Err(StoreError::NotAllowed("there is nothing left to react to").into());
+            }
+            let since = millis(now.minus(REACTIONS_WITHIN));
+            let lately: i64 = work
+                .tx
+                .prepare_cached("SELECT count(*) FROM reaction WHERE author = ?1 AND sent_at > ?2")?
+                .query_row((work.own.as_bytes(), since), |row| row.get(0))?;
+            if lately >= MAX_REACTIONS && !remove {
+                return Err(StoreError::NotAllowed("20 reactions a minute are the limit").into());
+            }
+            let target = QuotedMessage { author: row.author, sent_at: row.sent_at };
+            let reaction = Reaction { target, emoji: emoji.to_owned(), remove };
+            let expiration = work.timer(&row.chat).into();
+            work.address(&row.chat)?;
+            let utterance = Utterance {
+                speech: Speech::Reaction(&reaction),
+                expiration,
+                with_profile: true,
+                asks: false,
+            };
+            let (ttl, own_ttl) = lives(expiration);
+            let (first, sent_at, content) = work.utter(&utterance)?;
+            let outgoing = Outgoing {
+                id: &first,
+                recipient: &row.chat,
+                sent_at,
+                content: &content,
+                ttl,
+                own_ttl: None,
+                until: None,
+            };
+            work.send(&outgoing)?;
+            // Its sync copy has a time of its own, or Android drops it (client-messages 4.5).
+            if row.chat != work.own {
+                let (copy, copied_at, content) = work.utter(&utterance)?;
+                let content = sync_copy(content, &row.chat);
+                work.send_own_copy(&copy, copied_at, &content, own_ttl)?;
+            }
+            let own = work.own;
+            work.take_reaction(&own, &row.chat, &reaction, sent_at)
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// Deletes a message.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAllowed`] if it is another's and everywhere was asked for; [`StoreError::UnknownMessage`].
+    pub fn delete(&self, id: &MessageId, how: Deletion, now: Timestamp) -> Result<Changes, StoreError> {
+        let ((), changes) = self.work("delete a message", now, |work| {
+            let row = chats::find(work.tx, &work.own, id)?;
+            let own_row = row.author == work.own;
+            if how == Deletion::Everywhere && (!own_row || row.kind != RowKind::Post) && row.chat != work.own
+            {
+                return Err(
+                    StoreError::NotAllowed("only messages of one's own can be deleted everywhere").into()
+                );
+            }
+            if how != Deletion::ThisDevice {
+                if let Some(hash) = &row.own_hash {
+                    work.delete_in_own_swarm(hash)?;
+                }
+                if row.kind != RowKind::MissedCall {
+                    let mut targets = vec![QuotedMessage { author: row.author, sent_at: row.sent_at }];
+                    targets.extend(work.edits_of(&row)?);
+                    let to_peer = how == Deletion::Everywhere && row.chat != work.own;
+                    let to = if to_peer { row.chat } else { work.own };
+                    for target in targets {
+                        let unsend = Utterance::plain(Speech::Unsend(target));
+                        work.say(&to, &unsend, MESSAGE_TTL, to_peer, None)?;
+                    }
+                }
+            }
+            // What waits is not sent any more; what is under way is followed by its revocation.
+            work.unqueue(id)?;
+            let leaves_a_place = how == Deletion::Everywhere && row.chat != work.own;
+            if leaves_a_place { chats::blank(work, &row) } else { chats::remove(work, &row) }
+        })?;
+        self.empty_journal()?;
+        Ok(changes)
+    }
+
+    /// Accepts a request: their messages are no requests any more, and they are told.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn accept(&self, chat: &AccountId, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("accept a request", now, |work| {
+            if work.contact(chat)?.approved || *chat == work.own {
+                return Ok(());
+            }
+            work.approve(chat)?;
+            work.answer_request(chat)
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// Changes how messages of a chat disappear, on all devices of this account. The other side is told, and decides for
+    /// itself (client-messages 4.10).
+    ///
+    /// # Errors
+    /// [`StoreError::NotAllowed`] for a way the chat does not know.
+    pub fn set_timer(&self, chat: &AccountId, timer: Timer, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("set a timer", now, |work| {
+            if *chat == work.own && matches!(timer, Timer::AfterRead(_)) {
+                return Err(StoreError::NotAllowed("notes to oneself disappear after they were sent").into());
+            }
+            if work.timer(chat) == timer {
+                return Ok(());
+            }
+            work.address(chat)?;
+            work.set_timer(chat, timer)?;
+            let utterance = Utterance {
+                speech: Speech::TimerChanged,
+                expiration: timer.into(),
+                with_profile: true,
+                asks: false,
+            };
+            let details = Details { timer: Some(timer), ..Details::default() };
+            let row = Row { kind: RowKind::TimerChanged, text: "", details: &details, quote: None };
+            let id = work.post(chat, &utterance, row)?;
+            let row = chats::find(work.tx, &work.own, &id)?;
+            work.changes.shown.push(row);
+            Ok(())
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// Tells somebody that one is typing, or has stopped; if the setting says so, and to contacts only.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn type_to(&self, chat: &AccountId, started: bool, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("say that one types", now, |work| {
+            if settings(work.tx)?.typing && work.is_trusted(chat) {
+                let typing = Utterance::plain(Speech::Typing { started });
+                work.say(chat, &typing, TYPING_TTL, false, Some(now.plus(TYPING_TTL)))?;
+            }
+            Ok(())
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// Tells the author of a message that a file of it was saved (client-messages 4.11).
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`].
+    pub fn tell_saved(&self, id: &MessageId, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("say that a file was saved", now, |work| {
+            let row = chats::find(work.tx, &work.own, id)?;
+            if row.author == work.own || !work.is_trusted(&row.chat) {
+                return Ok(());
+            }
+            // In a chat whose messages go after they were sent, it goes after it was read.
+            let expiration = match work.timer(&row.chat) {
+                Timer::AfterSend(seconds) => Expiration::AfterRead(seconds),
+                other => other.into(),
+            };
+            let saved =
+                Utterance { expiration, ..Utterance::plain(Speech::MediaSaved { sent_at: row.sent_at }) };
+            work.say(&row.chat, &saved, MESSAGE_TTL, false, None).map(drop)
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// Notes that the owner has seen a chat up to this message, on all devices; tells its authors, if the setting says so.
+    /// What disappears after it was read begins to.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`], or what the disk says.
+    pub fn mark_read(&self, id: &MessageId, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("note what was read", now, |work| {
+            let message = chats::find(work.tx, &work.own, id)?;
+            let up_to = chats::sort_time(message.sent_at, message.arrived_at);
+            let newly = work.read_up_to(&message.chat, up_to, true)?;
+            if settings(work.tx)?.read_receipts && work.is_trusted(&message.chat) {
+                work.acknowledge(&message.chat, true, &newly)?;
+            }
+            Ok(())
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// Marks a conversation as unread by hand, or takes the mark away; on all devices.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn set_unread(&self, chat: &AccountId, unread: bool, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("mark a chat", now, |work| work.mark_unread(chat, unread)).map(|((), changes)| changes)
+    }
+
+    /// Queues the receipts that are due: for each chat one that names all messages that have arrived.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn queue_receipts(&self, now: Timestamp) -> Result<Changes, StoreError> {
+        let due = self.read("look for receipts", |connection| {
+            let mut due =
+                connection.prepare_cached("SELECT DISTINCT chat FROM owed_receipt WHERE due_at <= ?1")?;
+            let chats = due.query_map([millis(now)], |row| account_id(row, "chat"))?;
+            Ok(chats.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        if due.is_empty() {
+            return Ok(Changes::default());
+        }
+        self.work("queue receipts", now, |work| {
+            for chat in due {
+                let sent_at: Vec<i64> = work
+                    .tx
+                    .prepare_cached("DELETE FROM owed_receipt WHERE chat = ?1 RETURNING sent_at")?
+                    .query_map([chat.as_bytes()], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                let sent_at: Vec<Timestamp> = sent_at.into_iter().map(timestamp).collect();
+                if settings(work.tx)?.delivery_receipts && work.is_trusted(&chat) {
+                    work.acknowledge(&chat, false, &sent_at)?;
+                }
+            }
+            Ok(())
+        })
+        .map(|((), changes)| changes)
+    }
+
+    /// When receipts become due next.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn next_receipt(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read("look for receipts", |connection| {
+            let next: Option<i64> =
+                connection.query_row("SELECT min(due_at) FROM owed_receipt", [], |row| row.get(0))?;
+            Ok(next.map(timestamp))
+        })
+    }
+
+    /// Changes the display name, on all devices.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAccount`].
+    pub fn set_display_name(&self, name: &str, now: Timestamp) -> Result<Changes, StoreError> {
+        self.work("store the display name", now, |work| {
+            work.documents.profile.set_name(name, now).map_err(|error| StoreError::Bug(error.to_string()))?;
+            work.project_profile()
+        })
+        .map(|((), changes)| changes)
+    }
+}
+
+impl Work<'_> {
+    /// The messages that brought edits of this one, to be deleted with it.
+    fn edits_of(&self, row: &MessageRow) -> Result<Vec<QuotedMessage>, Failure> {
+        let mut statement =
+            self.tx.prepare_cached("SELECT sent_at FROM edit WHERE target = ?1 AND chat = ?2")?;
+        let times =
+            statement.query_map((id_bytes(&row.id), row.chat.as_bytes()), |row| row.get::<_, i64>(0))?;
+        Ok(times
+            .map(|time| time.map(|time| QuotedMessage { author: row.author, sent_at: timestamp(time) }))
+            .collect::<Result<_, _>>()?)
+    }
+}
