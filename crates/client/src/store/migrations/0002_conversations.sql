@@ -1,4 +1,4 @@
--- Version 3: every kind of one-to-one message, config documents, disappearing messages, and an outbox for everything
+-- Version 2: every kind of one-to-one message, config documents, disappearing messages, and an outbox for everything
 -- that is sent, not only for what is shown.
 
 -- The config documents that the account's devices share, as they are kept (`Document::dump`): 2 profile, 3 contacts,
