@@ -193,6 +193,7 @@ impl Client {
             stopping: watch::channel(false).0,
         });
         shared.store.begin_documents(false, shared.network.now())?;
+        shared.spawn(index_backlog(shared.store.clone()));
         let name = profile.profile().name().to_string();
         let owned = Arc::new(profile);
         let mut running = Vec::new();
@@ -439,6 +440,20 @@ impl Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Client({})", self.profile)
+    }
+}
+
+/// Takes messages into the search that are not there yet, as a database from before it has them.
+async fn index_backlog(store: ClientStore) {
+    loop {
+        match store.run(ClientStore::index_backlog).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "older messages are not in the search; the next start goes on");
+                return;
+            }
+        }
     }
 }
 

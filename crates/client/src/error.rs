@@ -191,6 +191,7 @@ fn store_kind(error: &StoreError) -> &'static str {
         StoreError::Corrupt { .. } | StoreError::WrongKey { .. } => "corrupt",
         StoreError::TooNew { .. } => "too_new",
         StoreError::Busy { .. } => "busy",
+        StoreError::NotRekeyed { .. } => "not_rekeyed",
         StoreError::NoAccount => "no_account",
         StoreError::UnknownMessage(_) => "unknown_message",
         _ => "database",

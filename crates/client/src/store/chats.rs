@@ -12,7 +12,7 @@ use super::rows::{state_code, state_of_code};
 use super::work::Work;
 use super::{
     ChatRow, ClientStore, FUTURE_TOLERANCE, MessageRow, ReactionRow, RowKind, StoreError, account_id,
-    incoming, millis, page, timestamp,
+    incoming, millis, page, search, timestamp,
 };
 use crate::said::{Details, QuotedMessage, Timer};
 use crate::types::{MessageId, MessageState};
@@ -205,7 +205,7 @@ pub(super) fn message_row(row: &Row<'_>, own: &AccountId) -> rusqlite::Result<Me
 }
 
 /// Adds who reacted how. The emoji that was used first stands first.
-fn attach_reactions(connection: &Connection, rows: &mut [MessageRow]) -> Result<(), Failure> {
+pub(super) fn attach_reactions(connection: &Connection, rows: &mut [MessageRow]) -> Result<(), Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT emoji, author FROM reaction WHERE target = ?1 AND chat = ?2 AND removed = 0 ORDER BY sent_at, author",
     )?;
@@ -295,13 +295,14 @@ pub(super) fn insert(work: &mut Work<'_>, new: &NewMessage<'_>) -> Result<(), Fa
         ":own_hash": new.own_hash,
         ":swarm_expires_at": new.swarm_expires_at.map(millis),
     })?;
-    Ok(())
+    search::take_in(work, new.id)
 }
 
 /// Takes a message out of its chat, and keeps it from coming back.
 pub(super) fn remove(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
     incoming::remember_deleted(work.tx, &row.id, false, work.now)?;
     forget_what_belongs_to(work, &row.id)?;
+    search::forget(work, &row.id)?;
     work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
     work.tx
         .prepare_cached("UPDATE chat SET messages = messages - 1 WHERE id = ?1")?
@@ -313,6 +314,7 @@ pub(super) fn remove(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failur
 
 /// Takes what only stood in for something else out of its chat.
 pub(super) fn withdraw(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
+    search::forget(work, &row.id)?;
     work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
     work.tx
         .prepare_cached("UPDATE chat SET messages = messages - 1 WHERE id = ?1")?
@@ -326,9 +328,10 @@ pub(super) fn withdraw(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Fail
 pub(super) fn blank(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
     incoming::remember_deleted(work.tx, &row.id, true, work.now)?;
     forget_what_belongs_to(work, &row.id)?;
+    search::forget(work, &row.id)?;
     work.tx
         .prepare_cached(
-            "UPDATE message SET kind = ?2, text = '', content = NULL, details = NULL, quote_author = NULL,
+            "UPDATE message SET kind = ?2, doc = NULL, text = '', content = NULL, details = NULL, quote_author = NULL,
                     quote_sent_at = NULL, edited_at = NULL, edit_id = NULL, own_hash = NULL, printed = 1
              WHERE id = ?1",
         )?
@@ -366,6 +369,7 @@ pub(super) fn erase(work: &mut Work<'_>, chat: &AccountId) -> Result<(), Failure
             work.unqueue(&row.id)?;
             incoming::remember_deleted(work.tx, &row.id, false, work.now)?;
             forget_what_belongs_to(work, &row.id)?;
+            search::forget(work, &row.id)?;
             work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
             work.changes.deleted.push((row.chat, row.id.clone()));
         }

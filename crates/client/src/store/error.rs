@@ -51,6 +51,12 @@ pub enum StoreError {
         /// The database file.
         path: PathBuf,
     },
+    /// The database is still encrypted with the key it had.
+    #[error("the key of the database {} could not be changed", path.display())]
+    NotRekeyed {
+        /// The database file.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("could not {doing} in the database {}", path.display())]
     Io {
@@ -92,7 +98,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anybody touching the profile.
     pub const fn retry_may_help(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::Busy { .. } | Self::Io { .. })
+        matches!(self, Self::DiskFull { .. } | Self::Busy { .. } | Self::Io { .. } | Self::NotRekeyed { .. })
     }
 
     /// What a person can do about it.
@@ -105,6 +111,10 @@ impl StoreError {
             ),
             Self::TooNew { .. } => "update the program".to_owned(),
             Self::Busy { .. } => "end the other program and try again".to_owned(),
+            Self::NotRekeyed { .. } => {
+                "nothing has changed; make room on the disk for once more the size of the database and try again"
+                    .to_owned()
+            }
             Self::NoAccount => "make one with `account create` or `account restore`".to_owned(),
             _ => return None,
         })

@@ -50,9 +50,20 @@ impl DatabaseKey {
 
     /// The statement that gives SQLCipher the key.
     pub(super) fn statement(&self) -> Zeroizing<String> {
+        self.pragma("key")
+    }
+
+    /// The statement that makes SQLCipher encrypt everything with this key instead of the one the file was opened with.
+    pub(super) fn rekey_statement(&self) -> Zeroizing<String> {
+        self.pragma("rekey")
+    }
+
+    fn pragma(&self, name: &str) -> Zeroizing<String> {
         // Room for all of it at once: growing would leave copies behind.
         let mut statement = Zeroizing::new(String::with_capacity(96));
-        statement.push_str("PRAGMA key = \"x'");
+        statement.push_str("PRAGMA ");
+        statement.push_str(name);
+        statement.push_str(" = \"x'");
         statement.push_str(&self.to_hex());
         statement.push_str("'\"");
         statement

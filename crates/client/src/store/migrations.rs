@@ -6,8 +6,11 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The migration at index *n* leads to version *n + 1*. Only ever appended to.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_conversations.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_conversations.sql"),
+    include_str!("migrations/0003_search.sql"),
+];
 
 /// What the file's version asks for.
 #[derive(Debug, PartialEq, Eq)]

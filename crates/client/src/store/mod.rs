@@ -23,6 +23,7 @@ mod meta;
 mod migrations;
 mod outgoing;
 mod rows;
+mod search;
 mod speak;
 mod timers;
 mod work;
@@ -46,6 +47,9 @@ pub use outgoing::StoredCopy;
 pub use rows::{
     ChatRow, Contact, Copy, DueCopy, MessageRow, Others, OutgoingMessage, ReactionRow, ReceivedBatch,
     ReceivedItem, RowKind, StoredAccount,
+};
+pub use search::{
+    MAX_SEARCH_BYTES, MAX_SEARCH_WORDS, SearchCursor, SearchHit, SearchKind, SearchPage, SearchQuery,
 };
 pub use speak::{Deletion, EDIT_WITHIN};
 pub use timers::OwnSwarmTask;
@@ -165,6 +169,8 @@ impl ClientStore {
                 });
             }
         }
+        search::prepare(&mut connection)
+            .map_err(|e| StoreError::of(e, "prepare the search", &options.path))?;
         let path = options.path.clone();
         Ok(Self {
             inner: Arc::new(Inner {
@@ -175,6 +181,31 @@ impl ClientStore {
             }),
             under_way: Arc::default(),
         })
+    }
+
+    /// Encrypts the whole database anew: afterwards `old` opens nothing, neither the file nor what is left of its journal.
+    /// Nobody may have it open. Takes some seconds per gigabyte, and as much room on the disk as the database has.
+    ///
+    /// It is one transaction: after a crash at any point exactly one of the two keys opens the database, with everything
+    /// in it. Which, only opening shows, so both have to be kept until this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::NotRekeyed`] if `old` still is the key; else as [`Self::open`].
+    pub fn rekey(options: &StoreOptions, old: &DatabaseKey, new: &DatabaseKey) -> Result<(), StoreError> {
+        let fail = |error| StoreError::of(error, "encrypt the database anew", &options.path);
+        let store = Self::open(options, old)?;
+        // Before: what waits in the journal would else be there twice, and room is short enough.
+        store.empty_journal()?;
+        // SQLCipher says yes whether or not it could, and after a failure the connection would mix the keys. So this
+        // connection does nothing more, and a new one shows what is true.
+        store.connection().execute_batch(&new.rekey_statement()).map_err(fail)?;
+        drop(store);
+        match Self::open(options, new) {
+            // The pages with the old key in the file itself are replaced by those in the journal.
+            Ok(store) => store.empty_journal(),
+            Err(StoreError::WrongKey { path }) => Err(StoreError::NotRekeyed { path }),
+            Err(other) => Err(other),
+        }
     }
 
     /// An empty database in memory.

@@ -12,7 +12,7 @@ use conclave_proto::{Namespace, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::error::Failure;
-use super::{ClientStore, MessageRow, StoreError, chats, contacts, meta, millis};
+use super::{ClientStore, MessageRow, StoreError, chats, contacts, meta, millis, search};
 use crate::types::MessageId;
 
 /// The mailboxes of the account's documents, in the order they are asked for.
@@ -55,6 +55,8 @@ pub(super) struct Work<'a> {
     pub(super) changes: Changes,
     updated: BTreeSet<MessageId>,
     states: BTreeSet<MessageId>,
+    /// Words of messages that are gone, until the index has been looked after.
+    pub(super) gone_words: BTreeSet<String>,
 }
 
 impl Work<'_> {
@@ -70,6 +72,7 @@ impl Work<'_> {
 
     fn finish(&mut self) -> Result<(), Failure> {
         self.changes.to_push |= save(self.tx, self.documents)?;
+        search::scrub(self.tx, &std::mem::take(&mut self.gone_words))?;
         for id in std::mem::take(&mut self.updated) {
             match chats::find(self.tx, &self.own, &id) {
                 Ok(row) => self.changes.updated.push(row),
@@ -131,6 +134,7 @@ impl ClientStore {
                     changes: Changes::default(),
                     updated: BTreeSet::new(),
                     states: BTreeSet::new(),
+                    gone_words: BTreeSet::new(),
                 };
                 let value = work(&mut under_way)?;
                 under_way.finish()?;

@@ -14,7 +14,7 @@ use super::super::outgoing::raise;
 use super::super::rows::{state_code, state_of_code};
 use super::super::speak::EDIT_WITHIN;
 use super::super::work::Work;
-use super::super::{ReceivedItem, RowKind, StoreError, account_id, millis, timestamp};
+use super::super::{ReceivedItem, RowKind, StoreError, account_id, millis, search, timestamp};
 use super::{MAX_REMEMBERED, bound, is_deleted, remember_deleted};
 use crate::said::{CallStep, Details, Heard, Post, Reaction, Said, Timer};
 use crate::types::{MessageId, MessageState};
@@ -350,14 +350,16 @@ impl Work<'_> {
                 Err(other) => return Err(other),
             }
         }
-        let changed = self
+        let is_new = self
             .tx
-            .prepare_cached(
-                "UPDATE message SET text = ?2, edited_at = ?3, edit_id = ?4
-                 WHERE id = ?1 AND edit_id IS NOT ?4",
-            )?
-            .execute((id_bytes(target), text, edited_at, id_bytes(newest)))?;
-        if changed > 0 {
+            .prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND edit_id IS NOT ?2")?
+            .exists((id_bytes(target), id_bytes(newest)))?;
+        if is_new {
+            search::forget(self, target)?;
+            self.tx
+                .prepare_cached("UPDATE message SET text = ?2, edited_at = ?3, edit_id = ?4 WHERE id = ?1")?
+                .execute((id_bytes(target), text, edited_at, id_bytes(newest)))?;
+            search::take_in(self, target)?;
             self.touch(target);
         }
         Ok(())
