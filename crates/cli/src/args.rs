@@ -153,6 +153,19 @@ pub(crate) enum Account {
         #[arg(long)]
         yes: bool,
     },
+    /// Set, change or remove the passphrase of a profile; asks on a terminal
+    ///
+    /// The present passphrase comes from CONCLAVE_PASSPHRASE or --passphrase-file, the new one from CONCLAVE_NEW_PASSPHRASE
+    /// or --new-passphrase-file, else from a prompt; never from an argument. All messages are encrypted anew, so that the
+    /// old passphrase opens nothing any more. No other process may use the profile meanwhile.
+    Passphrase {
+        /// Read the new passphrase from this file (`-` is standard input)
+        #[arg(long, value_name = "FILE", conflicts_with = "remove")]
+        new_passphrase_file: Option<PathBuf>,
+        /// Keep the key in a file from now on, without a passphrase
+        #[arg(long)]
+        remove: bool,
+    },
     /// List the profiles of this data directory
     List,
     /// Delete a profile from this machine: its account key and all its messages

@@ -9,6 +9,7 @@ use crate::args::Global;
 use crate::failure::Failure;
 
 const PASSPHRASE_VARIABLE: &str = "CONCLAVE_PASSPHRASE";
+const NEW_PASSPHRASE_VARIABLE: &str = "CONCLAVE_NEW_PASSPHRASE";
 const PHRASE_VARIABLE: &str = "CONCLAVE_PHRASE";
 
 /// No secret is longer; a larger file is a mistake.
@@ -20,6 +21,39 @@ pub(crate) fn passphrase(global: &Global) -> Result<Option<Zeroizing<String>>, F
         return read(path, "passphrase").map(Some);
     }
     Ok(from_environment(PASSPHRASE_VARIABLE))
+}
+
+/// The passphrase that is to protect the profile from now on: from `file`, the environment, or asked for twice.
+pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    if let Some(path) = file {
+        return read(path, "new passphrase");
+    }
+    if let Some(given) = from_environment(NEW_PASSPHRASE_VARIABLE) {
+        return Ok(given);
+    }
+    let Some(first) = prompt("New passphrase: ")? else {
+        return Err(Failure::usage(
+            "no_new_passphrase",
+            "there is no new passphrase, and no terminal to ask on",
+            format!("put it in a file and use --new-passphrase-file FILE, or set {NEW_PASSPHRASE_VARIABLE}"),
+        ));
+    };
+    if first.is_empty() {
+        return Err(Failure::usage(
+            "no_new_passphrase",
+            "nothing was typed",
+            "type a passphrase, or use --remove to do without",
+        ));
+    }
+    the_same_again(first)
+}
+
+/// Asks for what was typed once more.
+pub(crate) fn the_same_again(first: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {
+    match prompt("The same once more: ")? {
+        Some(second) if *second == *first => Ok(first),
+        _ => Err(Failure::usage("passphrases_differ", "the two passphrases differ", "try again")),
+    }
 }
 
 /// The recovery phrase: from `file`, the environment, or a prompt.

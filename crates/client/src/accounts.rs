@@ -55,6 +55,19 @@ pub fn phrase(
     Ok(owned.store().account()?.phrase.words())
 }
 
+/// Protects a profile by another passphrase, or by none ([`crate::profile::Profile::change_protection`]).
+///
+/// # Errors
+/// As there; for instance because another process owns it.
+pub fn change_protection(
+    data_dir: &DataDir,
+    profile: &ProfileName,
+    unlock: &Unlock<'_>,
+    protection: &Protection<'_>,
+) -> Result<(), Error> {
+    Ok(data_dir.profile(profile).change_protection(unlock, protection, &mut OsRng)?)
+}
+
 /// The account of a profile that no process owns.
 ///
 /// # Errors

@@ -421,3 +421,53 @@ fn what_is_printed_of_keys_and_passphrases_is_nothing() {
     );
     assert!(!all.contains("horse") && !all.contains("Example") && !all.contains("0101"));
 }
+
+#[test]
+fn a_passphrase_can_be_set_changed_and_removed() {
+    let place = place();
+    let profile = place.profile("a");
+    let owned = place.create("a", &Protection::KeyFile);
+    fill(&owned);
+    let in_use = profile.change_protection(&Unlock::KeyFile, &Protection::Passphrase(PASSPHRASE), &mut OsRng);
+    assert!(matches!(in_use, Err(OpenError::InUse { .. })), "{in_use:?}");
+    drop(owned);
+    let steps = [
+        (Protection::Passphrase(PASSPHRASE), Unlock::Passphrase(PASSPHRASE)),
+        (Protection::Passphrase("another"), Unlock::Passphrase("another")),
+        (Protection::KeyFile, Unlock::KeyFile),
+    ];
+    let mut present = Unlock::KeyFile;
+    for (protection, unlock) in steps {
+        let key_file = fs::read(profile.dir().join("key.json")).unwrap();
+        profile.change_protection(&present, &protection, &mut OsRng).unwrap();
+        assert!(profile.open(&present).is_err(), "{protection:?}: what opened it before opens nothing");
+        let owned = profile.open(&unlock).unwrap();
+        owned.store().check().unwrap();
+        assert_eq!(owned.store().history(&friend(), 1_000, None).unwrap().len(), 200);
+        drop(owned);
+        assert_eq!(mode(&profile.dir().join("key.json")), 0o600);
+        // An old copy of the key file, with what opened it.
+        let new_key_file = fs::read(profile.dir().join("key.json")).unwrap();
+        fs::write(profile.dir().join("key.json"), key_file).unwrap();
+        let opened = profile.open(&present);
+        assert!(matches!(opened, Err(OpenError::Corrupt { .. })), "{opened:?}");
+        fs::write(profile.dir().join("key.json"), new_key_file).unwrap();
+        present = unlock;
+    }
+}
+
+#[test]
+fn a_wrong_or_impossible_passphrase_changes_nothing() {
+    let place = place();
+    let profile = place.profile("a");
+    drop(place.create("a", &Protection::Passphrase(PASSPHRASE)));
+    let files = || ["key.json", "database.sqlite"].map(|file| fs::read(profile.dir().join(file)).unwrap());
+    let before = files();
+    let unlock = Unlock::Passphrase("wrong");
+    let changed = profile.change_protection(&unlock, &Protection::KeyFile, &mut OsRng);
+    assert!(matches!(changed, Err(OpenError::WrongPassphrase { .. })), "{changed:?}");
+    let unlock = Unlock::Passphrase(PASSPHRASE);
+    let changed = profile.change_protection(&unlock, &Protection::Passphrase(""), &mut OsRng);
+    assert!(matches!(changed, Err(OpenError::BadPassphrase { .. })), "{changed:?}");
+    assert_eq!(before, files());
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use conclave_client::accounts;
-use conclave_client::profile::Protection;
+use conclave_client::profile::{OpenError, Protection};
 use conclave_client::types::AccountInfo;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -21,6 +21,9 @@ pub(super) async fn run(context: &Context, account: Account) -> Result<(), Failu
             restore(context, name.as_deref(), phrase_file.as_deref()).await
         }
         Account::Show { phrase, yes } => show(context, phrase, yes).await,
+        Account::Passphrase { new_passphrase_file, remove } => {
+            change_passphrase(context, new_passphrase_file.as_deref(), remove)
+        }
         Account::List => list(context),
         Account::Remove { yes } => remove(context, yes),
     }
@@ -57,7 +60,7 @@ async fn restore(context: &Context, name: Option<&str>, phrase_file: Option<&Pat
     let network = context.network().await?;
     if context.data_dir.profile(&profile).exists() {
         let name = profile.to_string();
-        return Err(conclave_client::profile::OpenError::Exists { name }.into());
+        return Err(OpenError::Exists { name }.into());
     }
     let phrase = secrets::recovery_phrase(phrase_file)?;
     let passphrase = new_passphrase(context)?;
@@ -160,6 +163,45 @@ fn remove(context: &Context, yes: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+fn change_passphrase(context: &Context, file: Option<&Path>, remove: bool) -> Result<(), Failure> {
+    let name = context.profile()?;
+    let profile = context.data_dir.profile(&name);
+    let mut present = secrets::passphrase(&context.global)?;
+    loop {
+        // The present one first: whoever mistyped it hears so before thinking of a new one.
+        match profile.open(&unlock(present.as_ref())) {
+            Ok(owned) => {
+                drop(owned);
+                break;
+            }
+            Err(OpenError::PassphraseNeeded { .. }) if present.is_none() => {
+                present = secrets::prompt(&format!("Present passphrase of the profile {name}: "))?;
+                if present.is_none() {
+                    return Err(OpenError::PassphraseNeeded { name: name.to_string() }.into());
+                }
+            }
+            Err(OpenError::InUse { .. }) => {
+                return Err(Failure::failed(
+                    "profile_in_use",
+                    format!("another process uses the profile {name}, and its database cannot be encrypted anew meanwhile"),
+                    "end that process (for instance `up` or `listen`) and try again",
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let new = if remove { None } else { Some(secrets::new_passphrase(file)?) };
+    context.output.note("Encrypting all messages anew …");
+    let (unlock, protection) = (unlock(present.as_ref()), protection(new.as_ref()));
+    accounts::change_protection(&context.data_dir, &name, &unlock, &protection)?;
+    let line = json!({"event": "passphrase", "profile": name.as_str(), "protected": new.is_some()});
+    context.output.line(&line, || match new {
+        Some(_) => format!("The profile {name} has a new passphrase; the old one opens nothing any more."),
+        None => format!("The profile {name} has no passphrase any more. Its key lies beside its database."),
+    });
+    Ok(())
+}
+
 /// The passphrase of a profile that is being made: given, or asked for twice on a terminal (nothing means none).
 fn new_passphrase(context: &Context) -> Result<Option<Zeroizing<String>>, Failure> {
     if let Some(given) = secrets::passphrase(&context.global)? {
@@ -175,10 +217,7 @@ fn new_passphrase(context: &Context) -> Result<Option<Zeroizing<String>>, Failur
     if first.is_empty() {
         return Ok(None);
     }
-    match secrets::prompt("The same once more: ")? {
-        Some(second) if *second == *first => Ok(Some(first)),
-        _ => Err(Failure::usage("passphrases_differ", "the two passphrases differ", "try again")),
-    }
+    secrets::the_same_again(first).map(Some)
 }
 
 fn protection(passphrase: Option<&Zeroizing<String>>) -> Protection<'_> {

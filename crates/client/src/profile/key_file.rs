@@ -1,4 +1,7 @@
 //! `key.json`: the database key of a profile, or what makes a passphrase this key.
+//!
+//! While the key is being changed the file holds the entry of the next key as well (`next`): whichever of the two opens the
+//! database is the true one (`docs/decisions/0012-changing-the-passphrase.md`).
 
 use std::path::Path;
 
@@ -35,6 +38,9 @@ struct KeyFile {
     lanes: Option<u32>,
     /// [`DatabaseKey::check_value`] in hex.
     check: String,
+    /// The database is being encrypted anew, with the key of this entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<Box<KeyFile>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,18 +73,30 @@ pub(super) fn create(
     protection: &Protection<'_>,
     rng: &mut impl conclave_crypto::CryptoRngCore,
 ) -> Result<DatabaseKey, OpenError> {
-    let (key, file) = match protection {
+    let (key, file) = new_entry(path, protection, rng)?;
+    os::create_private_file(path, &file.to_text(path)?).map_err(OpenError::io("write", path))?;
+    Ok(key)
+}
+
+fn new_entry(
+    path: &Path,
+    protection: &Protection<'_>,
+    rng: &mut impl conclave_crypto::CryptoRngCore,
+) -> Result<(DatabaseKey, KeyFile), OpenError> {
+    let empty = KeyFile {
+        kind: Kind::File,
+        key: None,
+        salt: None,
+        memory_kib: None,
+        passes: None,
+        lanes: None,
+        check: String::new(),
+        next: None,
+    };
+    let (key, mut file) = match protection {
         Protection::KeyFile => {
             let key = DatabaseKey::generate(rng);
-            let file = KeyFile {
-                kind: Kind::File,
-                key: Some(HexKey(key.to_hex())),
-                salt: None,
-                memory_kib: None,
-                passes: None,
-                lanes: None,
-                check: hex::encode(key.check_value()),
-            };
+            let file = KeyFile { key: Some(HexKey(key.to_hex())), ..empty };
             (key, file)
         }
         Protection::Passphrase(passphrase) => {
@@ -87,41 +105,117 @@ pub(super) fn create(
             let key = derive(passphrase, &salt, NEW_COST, path)?;
             let file = KeyFile {
                 kind: Kind::Passphrase,
-                key: None,
                 salt: Some(hex::encode(salt)),
                 memory_kib: Some(NEW_COST.memory_kib),
                 passes: Some(NEW_COST.passes),
                 lanes: Some(NEW_COST.lanes),
-                check: hex::encode(key.check_value()),
+                ..empty
             };
             (key, file)
         }
     };
-    let text = serde_json::to_vec(&file).map(Zeroizing::new).map_err(|error| OpenError::Io {
-        doing: "write",
-        path: path.to_owned(),
-        source: error.into(),
-    })?;
-    os::create_private_file(path, &text).map_err(OpenError::io("write", path))?;
-    Ok(key)
+    file.check = hex::encode(key.check_value());
+    Ok((key, file))
 }
 
-/// The key of a profile.
+/// A key file that was read, and the keys in it that could be had.
+pub(super) struct Unlocked {
+    file: KeyFile,
+    /// The key of the profile, or why it could not be had.
+    current: Result<DatabaseKey, OpenError>,
+    /// The same of the key it was being changed to.
+    next: Option<Result<DatabaseKey, OpenError>>,
+}
+
+/// Which entry of a key file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one that was always there.
+    Current,
+    /// The one the key was being changed to.
+    Next,
+}
+
+impl Unlocked {
+    /// The keys to be tried.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (Which, &DatabaseKey)> {
+        let next = self.next.iter().filter_map(|key| key.as_ref().ok()).map(|key| (Which::Next, key));
+        self.current.as_ref().ok().map(|key| (Which::Current, key)).into_iter().chain(next)
+    }
+
+    /// Why no key opened the database. `tried` could be had and did not: then the other one is the true one, which could
+    /// not be had, and that is the reason. `None` if all were tried: the database is damaged.
+    pub(super) fn refusal(self, tried: Option<Which>) -> Option<OpenError> {
+        let next = self.next.and_then(Result::err);
+        match tried {
+            Some(Which::Current) => next,
+            _ => self.current.err(),
+        }
+    }
+
+    /// Whether the key was being changed when something went wrong.
+    pub(super) const fn is_changing(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Leaves only this entry.
+    pub(super) fn settle(&mut self, path: &Path, which: Which) -> Result<(), OpenError> {
+        if let Some(next) = self.file.next.take().filter(|_| which == Which::Next) {
+            self.file = *next;
+        }
+        self.next = None;
+        self.file.replace(path)
+    }
+
+    /// Writes the entry of another key beside the present one, and gives that key.
+    pub(super) fn prepare(
+        &mut self,
+        path: &Path,
+        protection: &Protection<'_>,
+        rng: &mut impl conclave_crypto::CryptoRngCore,
+    ) -> Result<DatabaseKey, OpenError> {
+        let (key, entry) = new_entry(path, protection, rng)?;
+        self.file.next = Some(Box::new(entry));
+        self.file.replace(path)?;
+        Ok(key)
+    }
+}
+
+impl KeyFile {
+    fn to_text(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        // Room for all of it at once: growing would leave copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES as usize));
+        serde_json::to_writer(&mut *text, self)
+            .map_err(|error| OpenError::io("write", path)(error.into()))?;
+        Ok(text)
+    }
+
+    /// The file holds this and nothing else from now on, whatever happens to the power.
+    fn replace(&self, path: &Path) -> Result<(), OpenError> {
+        os::replace_private_file(path, &self.to_text(path)?).map_err(OpenError::io("write", path))?;
+        path.parent().map_or(Ok(()), os::sync_dir).map_err(OpenError::io("sync", path))
+    }
+}
+
+/// Reads the key file of a profile, and makes its keys.
 pub(super) fn unlock(
     path: &Path,
     name: &super::ProfileName,
     unlock: &Unlock<'_>,
-) -> Result<DatabaseKey, OpenError> {
-    key_of(read(path)?, path, &name.to_string(), unlock)
+) -> Result<Unlocked, OpenError> {
+    let file = read(path)?;
+    let current = key_of(&file, path, name.as_str(), unlock);
+    let next = file.next.as_deref().map(|next| key_of(next, path, name.as_str(), unlock));
+    Ok(Unlocked { file, current, next })
 }
 
 /// The key in the text of a key file that needs no passphrase: what fuzzing reaches of this module.
 pub(crate) fn key_in(text: &[u8]) -> Option<DatabaseKey> {
-    let file = serde_json::from_slice(text).ok()?;
-    key_of(file, Path::new("key.json"), "", &Unlock::KeyFile).ok()
+    let file: KeyFile = serde_json::from_slice(text).ok()?;
+    key_of(&file, Path::new("key.json"), "", &Unlock::KeyFile).ok()
 }
 
-fn key_of(file: KeyFile, path: &Path, name: &str, unlock: &Unlock<'_>) -> Result<DatabaseKey, OpenError> {
+fn key_of(file: &KeyFile, path: &Path, name: &str, unlock: &Unlock<'_>) -> Result<DatabaseKey, OpenError> {
     let name = || name.to_owned();
     let corrupt = |detail: &str| OpenError::Corrupt { path: path.to_owned(), detail: detail.to_owned() };
     let check = hex::decode(&file.check)
@@ -130,7 +224,7 @@ fn key_of(file: KeyFile, path: &Path, name: &str, unlock: &Unlock<'_>) -> Result
         .ok_or_else(|| corrupt("the check value is not 64 hex digits"))?;
     match (file.kind, unlock) {
         (Kind::File, Unlock::KeyFile) => {
-            let key = file.key.and_then(|key| DatabaseKey::from_hex(&key.0));
+            let key = file.key.as_ref().and_then(|key| DatabaseKey::from_hex(&key.0));
             let key = key.ok_or_else(|| corrupt("the key is not 64 hex digits"))?;
             if key.matches(&check) {
                 Ok(key)
@@ -141,8 +235,11 @@ fn key_of(file: KeyFile, path: &Path, name: &str, unlock: &Unlock<'_>) -> Result
         (Kind::File, Unlock::Passphrase(_)) => Err(OpenError::NoPassphraseNeeded { name: name() }),
         (Kind::Passphrase, Unlock::KeyFile) => Err(OpenError::PassphraseNeeded { name: name() }),
         (Kind::Passphrase, Unlock::Passphrase(passphrase)) => {
-            let salt: Option<[u8; 16]> =
-                file.salt.and_then(|text| hex::decode(text).ok()).and_then(|bytes| bytes.try_into().ok());
+            let salt: Option<[u8; 16]> = file
+                .salt
+                .as_ref()
+                .and_then(|text| hex::decode(text).ok())
+                .and_then(|bytes| bytes.try_into().ok());
             let salt = salt.ok_or_else(|| corrupt("the salt is not 32 hex digits"))?;
             let (Some(memory_kib), Some(passes), Some(lanes)) = (file.memory_kib, file.passes, file.lanes)
             else {

@@ -14,6 +14,7 @@ mod error;
 mod key_file;
 mod names;
 mod os;
+mod protection;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -248,13 +249,8 @@ impl Profile {
     /// [`OpenError::InUse`] if another process is; [`OpenError`] says what else can be.
     pub fn open(&self, unlock: &Unlock<'_>) -> Result<OwnedProfile, OpenError> {
         let lock = self.lock()?;
-        let key = key_file::unlock(&self.dir().join("key.json"), &self.name, unlock)?;
-        let database = self.database_path();
-        if !database.exists() {
-            // Opening would make an empty one and so hide that the messages are gone.
-            return Err(OpenError::Corrupt { path: database, detail: "it is missing".to_owned() });
-        }
-        self.owned(lock, &key)
+        let (_, _, store) = self.unlock(&lock, unlock)?;
+        Ok(OwnedProfile { profile: self.clone(), store })
     }
 
     /// Whether a process owns the profile right now.
