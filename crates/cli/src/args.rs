@@ -86,6 +86,14 @@ pub(crate) enum Command {
     History(History),
     /// Show network, guard, paths, clock and queue
     Status,
+    /// Lock a profile that a process keeps open: nothing is received, and its messages are closed until `unlock`
+    Lock {
+        /// Also lock it from now on whenever nobody has used it for so many minutes (0: never)
+        #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(0..=10_080))]
+        after: Option<u32>,
+    },
+    /// Unlock a profile that is locked; asks for its passphrase
+    Unlock,
     /// Make and run a service node
     #[command(subcommand)]
     Node(Node),

@@ -16,7 +16,7 @@ use conclave_client::store::{ClientStore, Opened, ReceivedBatch, ReceivedItem, S
 use conclave_crypto::{
     Account, AccountId, Ed25519Secret, RecoveryPhrase, RngCore as _, padding, session_protocol,
 };
-use conclave_proto::content::{Content, Envelope};
+use conclave_proto::content::{Content, DataMessage, Envelope};
 use conclave_proto::{Namespace, Timestamp};
 use conclave_testkit::rng;
 
@@ -134,8 +134,7 @@ fn batch(items: Vec<ReceivedItem>) -> ReceivedBatch {
 }
 
 fn heard(author: &AccountId, sent_at: Timestamp, text: String) -> Opened {
-    let content = Content::text(&text, None);
-    let content = Content { sig_timestamp: Some(sent_at.0), ..content };
+    let content = Content::with_data(DataMessage::text(&text, None), sent_at);
     Opened::Heard(Heard {
         author: *author,
         sent_at,
@@ -160,7 +159,7 @@ fn ingest(data: &Path) {
             let sender = person(1 + number % CHATS);
             let sent_at = item(number, Opened::Own).stored_at;
             let text = texts.text(number, &mut rng);
-            let content = Content { sig_timestamp: Some(sent_at.0), ..Content::text(&text, None) };
+            let content = Content::with_data(DataMessage::text(&text, None), sent_at);
             let padded = padding::pad_content(&content.to_bytes());
             let sealed = session_protocol::seal(sender.ed25519(), &recipient, &padded, &mut rng);
             (text, Envelope::one_to_one(sent_at, sealed, [0; 64]).wrap())
@@ -223,7 +222,7 @@ fn fill(profile: &Profile, texts: &Texts, size: usize) {
         let items: Vec<ReceivedItem> = (at..until)
             .map(|number| {
                 let text = texts.text(number, &mut rng);
-                let author = &people[number * number % CHATS];
+                let author = &people[number * 37 % CHATS];
                 item(number, heard(author, item(number, Opened::Own).stored_at, text))
             })
             .collect();

@@ -26,7 +26,7 @@ use crate::types::{
 pub(crate) use told::{chat_summary, message};
 
 /// Events that a slow listener may be behind. It then learns that it missed some and reads the database.
-const EVENT_QUEUE: usize = 1_024;
+pub(crate) const EVENT_QUEUE: usize = 1_024;
 /// How long the first message of a run waits for the network's time to be learnt.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(4);
 /// How long taking a message back waits for an attempt that is under way.
@@ -165,6 +165,15 @@ impl Client {
     /// # Errors
     /// If the profile belongs to another network than the one named, or to none and none is named.
     pub fn start(profile: OwnedProfile, options: ClientOptions) -> Result<Self, Error> {
+        Self::start_telling(profile, options, broadcast::channel(EVENT_QUEUE).0)
+    }
+
+    /// [`Self::start`], telling those who listen already.
+    pub(crate) fn start_telling(
+        profile: OwnedProfile,
+        options: ClientOptions,
+        events: broadcast::Sender<Event>,
+    ) -> Result<Self, Error> {
         let own = profile.network()?;
         let default = options
             .default_network
@@ -182,7 +191,7 @@ impl Client {
             account: Arc::new(Account::from_phrase(&stored.phrase)),
             store,
             network,
-            events: broadcast::channel(EVENT_QUEUE).0,
+            events,
             outbox_changed: Notify::new(),
             attempts: Notify::new(),
             in_flight: Arc::default(),
@@ -416,6 +425,7 @@ impl Client {
             clock_offset_ms: network.clock_offset(),
             queued,
             last_contact: last_contact.map(|at| at.as_millis()),
+            locked: false,
             trouble,
         })
     }

@@ -63,6 +63,18 @@ pub enum Error {
     /// No message of this account has this id.
     #[error("no sent message has the id {0}")]
     UnknownMessage(MessageId),
+    /// The process that owns the profile has locked it.
+    #[error("the profile {profile:?} is locked")]
+    Locked {
+        /// The profile.
+        profile: String,
+    },
+    /// Whoever has the files of the profile has its key as well: closing the database would protect nothing.
+    #[error("the profile {profile:?} has no passphrase, so it cannot be locked")]
+    NotLockable {
+        /// The profile.
+        profile: String,
+    },
     /// The process that owns the profile does not answer, or went away.
     #[error("the process that owns the profile {profile:?} {problem}")]
     Owner {
@@ -121,6 +133,8 @@ impl Error {
             Self::TextTooLong { .. } => "text_too_long",
             Self::TextEmpty => "text_empty",
             Self::UnknownMessage(_) => "unknown_message",
+            Self::Locked { .. } => "locked",
+            Self::NotLockable { .. } => "not_lockable",
             Self::Owner { .. } => "owner_unreachable",
             Self::Relayed(record) => &record.kind,
         }
@@ -139,6 +153,8 @@ impl Error {
             Self::TextTooLong { .. } => Some("send it in parts".to_owned()),
             Self::TextEmpty => Some("write something".to_owned()),
             Self::UnknownMessage(_) => Some("`history` shows the ids of a chat's messages".to_owned()),
+            Self::Locked { .. } => Some("`conclave unlock` asks for its passphrase".to_owned()),
+            Self::NotLockable { .. } => Some("`conclave account passphrase` sets one".to_owned()),
             Self::Owner { .. } => Some("try again; if it persists, end that process".to_owned()),
             Self::Relayed(record) => return record.hint.clone(),
         };
@@ -162,9 +178,10 @@ impl Error {
             | Self::Recipient(_)
             | Self::TextTooLong { .. }
             | Self::TextEmpty
+            | Self::NotLockable { .. }
             | Self::UnknownMessage(_) => ExitClass::Usage,
             Self::Network(error) => error.exit(),
-            Self::Profile(_) | Self::Store(_) | Self::Owner { .. } => ExitClass::Failed,
+            Self::Profile(_) | Self::Store(_) | Self::Locked { .. } | Self::Owner { .. } => ExitClass::Failed,
             Self::Relayed(record) => record.exit,
         }
     }

@@ -13,10 +13,13 @@ pub struct Settings {
     /// Tell contacts whose programs ask for it that their messages have arrived, and ask for it. On: without it, nobody
     /// knows more than that the swarm has a message.
     pub delivery_receipts: bool,
+    /// Lock the profile when nobody has asked for anything for so many seconds (some seconds later at most). `None`, or
+    /// 0: never. Of no effect without a passphrase.
+    pub auto_lock: Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { read_receipts: false, typing: false, delivery_receipts: true }
+        Self { read_receipts: false, typing: false, delivery_receipts: true, auto_lock: None }
     }
 }

@@ -281,6 +281,12 @@ pub enum Event {
     /// The account's own profile is different.
     #[serde(serialize_with = "profile_changed")]
     Profile,
+    /// The profile is locked: nothing happens until it is unlocked.
+    #[serde(serialize_with = "locked")]
+    Locked,
+    /// The profile is unlocked.
+    #[serde(serialize_with = "unlocked")]
+    Unlocked,
 }
 
 fn tagged<S: serde::Serializer>(event: &str, record: impl Serialize, to: S) -> Result<S::Ok, S::Error> {
@@ -304,6 +310,14 @@ fn profile_changed<S: serde::Serializer>(to: S) -> Result<S::Ok, S::Error> {
     tagged("profile_changed", serde_json::json!({}), to)
 }
 
+fn locked<S: serde::Serializer>(to: S) -> Result<S::Ok, S::Error> {
+    tagged("locked", serde_json::json!({}), to)
+}
+
+fn unlocked<S: serde::Serializer>(to: S) -> Result<S::Ok, S::Error> {
+    tagged("unlocked", serde_json::json!({}), to)
+}
+
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
@@ -324,6 +338,8 @@ impl<'de> Deserialize<'de> for Event {
                 Ok(Self::Chat { chat: chat.to_owned() })
             }
             "profile_changed" => Ok(Self::Profile),
+            "locked" => Ok(Self::Locked),
+            "unlocked" => Ok(Self::Unlocked),
             "state" => serde_json::from_value(value).map(Self::State),
             other => return Err(D::Error::custom(format_args!("no event {other:?} is known"))),
         }
@@ -408,6 +424,9 @@ pub struct Status {
     pub queued: u32,
     /// When a node last answered, milliseconds since the epoch (network time); `null` if none has yet.
     pub last_contact: Option<u64>,
+    /// The profile is locked; nothing else of this is known then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locked: bool,
     /// The last failure to reach the network, if the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

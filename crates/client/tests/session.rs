@@ -178,7 +178,7 @@ async fn a_history_longer_than_any_request_reaches_an_attached_program() {
     // Four bytes a character: together more than the longest request.
     let text = "\u{1F980}".repeat(2_000);
     let client = owner.client().unwrap();
-    let own = AccountId::from_hex(&client.account().account_id).unwrap();
+    let own = AccountId::from_hex(&client.account().await.unwrap().account_id).unwrap();
     let mut sends = tokio::task::JoinSet::new();
     for _ in 0..140 {
         let (client, text) = (client.clone(), text.clone());

@@ -183,7 +183,9 @@ fn change_passphrase(context: &Context, file: Option<&Path>, remove: bool) -> Re
             Err(OpenError::InUse { .. }) => {
                 return Err(Failure::failed(
                     "profile_in_use",
-                    format!("another process uses the profile {name}, and its database cannot be encrypted anew meanwhile"),
+                    format!(
+                        "another process uses the profile {name}, and its database cannot be encrypted anew meanwhile"
+                    ),
                     "end that process (for instance `up` or `listen`) and try again",
                 ));
             }

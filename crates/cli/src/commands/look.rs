@@ -71,6 +71,9 @@ async fn status_over(context: &Context, session: &Session) -> Result<(), Failure
     let reached = session.fetch().await;
     let status = session.status().await?;
     context.output.line(&status, || describe_status(&status));
+    if status.locked {
+        return Ok(());
+    }
     reached.map(|_| ()).map_err(Failure::from)
 }
 
@@ -88,6 +91,9 @@ async fn fetch_unless(context: &Context, session: &Session, offline: bool) {
 }
 
 fn describe_status(status: &Status) -> String {
+    if status.locked {
+        return "locked: nothing is received or sent; `conclave unlock` asks for the passphrase".to_owned();
+    }
     let key = |key: &str| key.get(..8).unwrap_or(key).to_owned();
     let mut lines = vec![
         format!("network      {}", status.network_id.as_deref().unwrap_or("none")),

@@ -144,7 +144,11 @@ async fn listen_over(context: &Context, session: &Session, args: &Listen) -> Res
     let mut events = session.events().await?;
     loop {
         while left > 0 {
-            let page = session.unprinted(PAGE.min(u32::try_from(left).unwrap_or(PAGE))).await?;
+            let page = match session.unprinted(PAGE.min(u32::try_from(left).unwrap_or(PAGE))).await {
+                // They come when it is unlocked. The process stays, or nobody would own the profile.
+                Err(error) if error.kind() == "locked" => break,
+                page => page?,
+            };
             if page.is_empty() {
                 break;
             }
@@ -169,6 +173,10 @@ async fn listen_over(context: &Context, session: &Session, args: &Listen) -> Res
                 if context.output.is_json() {
                     context.output.line(&change, String::new);
                 }
+            }
+            Ok(event @ (Event::Locked | Event::Unlocked)) => {
+                let text = if matches!(event, Event::Locked) { "(locked)" } else { "(unlocked)" };
+                context.output.line(&event, || text.to_owned());
             }
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => {

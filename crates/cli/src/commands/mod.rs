@@ -2,6 +2,7 @@
 
 mod account;
 mod devnet;
+mod lock;
 mod look;
 mod messages;
 mod node;
@@ -45,6 +46,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Chats(args) => context.or_stopped(look::chats(&context, &args)).await,
         Command::History(args) => context.or_stopped(look::history(&context, &args)).await,
         Command::Status => context.or_stopped(look::status(&context)).await,
+        Command::Lock { after } => context.or_stopped(lock::lock(&context, after)).await,
+        Command::Unlock => context.or_stopped(lock::unlock(&context)).await,
         Command::Node(args) => node::run(&context, args).await,
         Command::Registry(args) => registry::run(&context, args),
         Command::Completions { shell } => {

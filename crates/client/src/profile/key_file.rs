@@ -209,6 +209,11 @@ pub(super) fn unlock(
     Ok(Unlocked { file, current, next })
 }
 
+/// Whether the key of a profile is made from a passphrase.
+pub(super) fn has_passphrase(path: &Path) -> Result<bool, OpenError> {
+    Ok(read(path)?.kind == Kind::Passphrase)
+}
+
 /// The key in the text of a key file that needs no passphrase: what fuzzing reaches of this module.
 pub(crate) fn key_in(text: &[u8]) -> Option<DatabaseKey> {
     let file: KeyFile = serde_json::from_slice(text).ok()?;

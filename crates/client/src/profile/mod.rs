@@ -249,8 +249,7 @@ impl Profile {
     /// [`OpenError::InUse`] if another process is; [`OpenError`] says what else can be.
     pub fn open(&self, unlock: &Unlock<'_>) -> Result<OwnedProfile, OpenError> {
         let lock = self.lock()?;
-        let (_, _, store) = self.unlock(&lock, unlock)?;
-        Ok(OwnedProfile { profile: self.clone(), store })
+        self.open_locked(lock, unlock)
     }
 
     /// Whether a process owns the profile right now.
@@ -357,6 +356,11 @@ impl OwnedProfile {
     /// Its database. A clone keeps the profile owned.
     pub const fn store(&self) -> &ClientStore {
         &self.store
+    }
+
+    /// The profile's lock once more: keeps it owned without its database.
+    pub(crate) fn lock_handle(&self) -> Result<File, OpenError> {
+        self.store.lock_handle().map_err(OpenError::io("lock", self.profile.dir().join("lock")))
     }
 
     /// The network the profile belongs to; `None` before it was used with one.

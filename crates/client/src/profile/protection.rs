@@ -8,7 +8,7 @@ use std::fs::File;
 use conclave_crypto::CryptoRngCore;
 
 use super::key_file::{self, Unlocked, Which};
-use super::{OpenError, Profile, Protection, Unlock};
+use super::{OpenError, OwnedProfile, Profile, Protection, Unlock};
 use crate::store::{ClientStore, DatabaseKey, StoreError, StoreOptions};
 
 /// What names of key files that are being written begin with.
@@ -47,6 +47,25 @@ impl Profile {
         }
     }
 
+    /// Whether a passphrase protects it, as its key file says.
+    ///
+    /// # Errors
+    /// If the key file cannot be read.
+    pub fn has_passphrase(&self) -> Result<bool, OpenError> {
+        key_file::has_passphrase(&self.key_path())
+    }
+
+    /// As [`Self::open`], for a process that holds the profile's lock.
+    pub(crate) fn open_locked(&self, lock: File, unlock: &Unlock<'_>) -> Result<OwnedProfile, OpenError> {
+        let (_, _, store) = self.unlock(&lock, unlock)?;
+        Ok(OwnedProfile { profile: self.clone(), store })
+    }
+
+    /// Another handle to a lock that is held.
+    pub(crate) fn same_lock(&self, lock: &File) -> Result<File, OpenError> {
+        lock.try_clone().map_err(OpenError::io("lock", self.dir().join("lock")))
+    }
+
     /// Opens the database with the key that opens it, and ends a change that was interrupted.
     pub(super) fn unlock(
         &self,
@@ -63,7 +82,7 @@ impl Profile {
         let mut tried = None;
         let mut opened = None;
         for (which, key) in keys.keys() {
-            let lock = lock.try_clone().map_err(OpenError::io("lock", self.dir().join("lock")))?;
+            let lock = self.same_lock(lock)?;
             match ClientStore::open_holding(&StoreOptions::new(&database), key, lock) {
                 Ok(store) => {
                     opened = Some((which, key.clone(), store));

@@ -67,6 +67,8 @@ impl Attached {
         *attached.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
         match tokio::time::timeout(GREETING, attached.exchange(&Call::Account)).await {
             Ok(Ok(_)) => Ok(attached),
+            // It answers, and says so itself when it is asked for more.
+            Ok(Err(Error::Relayed(record))) if record.kind == "locked" => Ok(attached),
             Ok(Err(error)) => Err(NotAttached { error, may_pass: true }),
             Err(_) => Err(NotAttached { error: attached.silent(), may_pass: false }),
         }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use conclave_proto::network::NetworkFile;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zeroize::Zeroize as _;
 
 use crate::client::Client;
 use crate::error::Error;
 use crate::network::NetworkError;
 use crate::profile::OpenError;
+use crate::settings::Settings;
 use crate::types::{MessageId, MessageState};
 
 /// Nobody waits longer in one call.
@@ -57,6 +59,40 @@ pub enum Call {
     Status,
     /// Events follow as notifications.
     Subscribe,
+    Lock,
+    AutoLock {
+        seconds: Option<u32>,
+    },
+    Unlock {
+        passphrase: Secret,
+    },
+}
+
+/// Something that is not printed, and wiped when it is of no use any more.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
 }
 
 impl Call {
@@ -101,8 +137,13 @@ pub(super) async fn answer(client: &Client, call: Call) -> Result<Value, Error> 
             Value::Null
         }
         Call::Status => json(client.status().await?),
-        // Served by the connection, which is who gets the events.
-        Call::Subscribe => Value::Null,
+        Call::AutoLock { seconds } => {
+            let settings = client.settings().await?;
+            client.set_settings(Settings { auto_lock: seconds, ..settings }).await?;
+            Value::Null
+        }
+        // Served by the connection, which is who gets the events, and by the owner.
+        Call::Subscribe | Call::Lock | Call::Unlock { .. } => Value::Null,
     })
 }
 
@@ -116,6 +157,6 @@ fn check_network(client: &Client, file: &str) -> Result<(), Error> {
     Err(OpenError::OtherNetwork { own: own.network_id.clone(), other: asked.network_id, detail }.into())
 }
 
-fn json<T: Serialize>(value: T) -> Value {
+pub(super) fn json<T: Serialize>(value: T) -> Value {
     serde_json::to_value(value).expect("our own types have string keys and no failing serializers")
 }

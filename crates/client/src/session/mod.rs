@@ -6,6 +6,7 @@
 
 mod attached;
 mod call;
+mod owner;
 mod serve;
 
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::types::{
 };
 
 use attached::{Attached, NotAttached};
-pub use call::Call;
+pub use call::{Call, Secret};
+use owner::Owner;
 
 /// How often, and at which distance, it is tried again while an owner is just starting or stopping.
 const OPEN_TRIES: u32 = 40;
@@ -34,7 +36,7 @@ pub struct Session {
 }
 
 enum Kind {
-    Owner { client: Client, server: serve::Server },
+    Owner { owner: Arc<Owner>, server: serve::Server },
     Attached(Arc<Attached>),
 }
 
@@ -79,9 +81,23 @@ impl Session {
     /// If the profile has no network, another one, or its socket cannot be made.
     pub async fn own(owned: OwnedProfile, options: ClientOptions) -> Result<Self, Error> {
         let place = owned.profile().clone();
-        let client = Client::start(owned, options)?;
-        let server = serve::Server::start(&place, client.clone()).await?;
-        Ok(Self { kind: Kind::Owner { client, server } })
+        let owner = Owner::start(owned, options)?;
+        let server = serve::Server::start(&place, Arc::clone(&owner)).await?;
+        Ok(Self { kind: Kind::Owner { owner, server } })
+    }
+
+    /// Attaches to the process that owns a profile; `None` if there is none. Needs no passphrase, and works also while the
+    /// profile is locked.
+    ///
+    /// # Errors
+    /// If there is no such profile, or its owner does not answer.
+    pub async fn attach(data_dir: &DataDir, profile: &ProfileName) -> Result<Option<Self>, Error> {
+        let place = data_dir.profile(profile);
+        if !place.is_owned()? {
+            return Ok(None);
+        }
+        let attached = Attached::connect(&place).await.map_err(|not| not.error)?;
+        Ok(Some(Self { kind: Kind::Attached(attached) }))
     }
 
     /// Whether this process owns the profile.
@@ -89,10 +105,11 @@ impl Session {
         matches!(self.kind, Kind::Owner { .. })
     }
 
-    /// The client, if this process owns the profile.
-    pub const fn client(&self) -> Option<&Client> {
+    /// The client, if this process owns the profile and it is not locked. The database of a profile that is locked closes
+    /// with the last handle: let go of it soon.
+    pub fn client(&self) -> Option<Client> {
         match &self.kind {
-            Kind::Owner { client, .. } => Some(client),
+            Kind::Owner { owner, .. } => owner.client(),
             Kind::Attached(_) => None,
         }
     }
@@ -183,28 +200,54 @@ impl Session {
         self.call(Call::Status).await
     }
 
+    /// Locks the profile: nothing is received or sent, the database is closed and its key forgotten, until
+    /// [`Self::unlock`]. The process goes on owning the profile; calls under way end with [`Error::Locked`], as do all others
+    /// but [`Self::status`] and [`Self::events`].
+    ///
+    /// # Errors
+    /// [`Error::NotLockable`] if the profile has no passphrase.
+    pub async fn lock(&self) -> Result<(), Error> {
+        self.call(Call::Lock).await
+    }
+
+    /// Locks the profile from now on by itself when nobody has asked for anything for so many seconds; `None` ends that.
+    ///
+    /// # Errors
+    /// [`Error::NotLockable`] if the profile has no passphrase.
+    pub async fn set_auto_lock(&self, seconds: Option<u32>) -> Result<(), Error> {
+        self.call(Call::AutoLock { seconds }).await
+    }
+
+    /// Ends [`Self::lock`]. Does nothing if the profile is not locked.
+    ///
+    /// # Errors
+    /// If it is not the profile's passphrase.
+    pub async fn unlock(&self, passphrase: &str) -> Result<(), Error> {
+        self.call(Call::Unlock { passphrase: Secret::new(passphrase) }).await
+    }
+
     /// What happens from now on. Ends when the owner of the profile does.
     ///
     /// # Errors
     /// If the owner does not answer.
     pub async fn events(&self) -> Result<broadcast::Receiver<Event>, Error> {
         match &self.kind {
-            Kind::Owner { client, .. } => Ok(client.events()),
+            Kind::Owner { owner, .. } => Ok(owner.events()),
             Kind::Attached(attached) => attached.events().await,
         }
     }
 
     /// Ends the session. An owner stops receiving and sending, and lets go of the profile.
     pub async fn close(self) {
-        if let Kind::Owner { client, server } = self.kind {
+        if let Kind::Owner { owner, server } = self.kind {
             server.stop().await;
-            client.shutdown().await;
+            owner.close().await;
         }
     }
 
     async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
         let value = match &self.kind {
-            Kind::Owner { client, .. } => call::answer(client, call).await?,
+            Kind::Owner { owner, .. } => owner.answer(call).await?,
             Kind::Attached(attached) => attached.call(&call).await?,
         };
         serde_json::from_value(value)

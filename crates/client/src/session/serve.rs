@@ -12,8 +12,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReade
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
-use super::call::{self, Call};
-use crate::client::Client;
+use super::call::Call;
+use super::owner::Owner;
 use crate::error::Error;
 use crate::profile::{OpenError, Profile, is_owner_of, make_socket_private};
 use crate::types::Event;
@@ -39,7 +39,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(profile: &Profile, client: Client) -> Result<Self, Error> {
+    pub(super) async fn start(profile: &Profile, owner: Arc<Owner>) -> Result<Self, Error> {
         profile.prepare_socket_dir()?;
         let path = profile.socket_path();
         // Left by an owner that was killed. We hold the lock, so nobody listens there.
@@ -47,7 +47,7 @@ impl Server {
         let io = |source| Error::from(OpenError::Io { doing: "listen at", path: path.clone(), source });
         let listener = UnixListener::bind(&path).map_err(io)?;
         make_socket_private(&path).map_err(io)?;
-        let accepting = tokio::spawn(accept(listener, path.clone(), client));
+        let accepting = tokio::spawn(accept(listener, path.clone(), owner));
         Ok(Self { accepting, path })
     }
 
@@ -67,7 +67,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: UnixListener, path: PathBuf, client: Client) {
+async fn accept(listener: UnixListener, path: PathBuf, owner: Arc<Owner>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     // Dropped with this task, which ends the connections too.
     let mut connections = tokio::task::JoinSet::new();
@@ -83,9 +83,9 @@ async fn accept(listener: UnixListener, path: PathBuf, client: Client) {
                     tracing::warn!("a program of another user was turned away from the profile's socket");
                     continue;
                 }
-                let client = client.clone();
+                let owner = Arc::clone(&owner);
                 connections.spawn(async move {
-                    serve(stream, client).await;
+                    serve(stream, owner).await;
                     drop(place);
                 });
             }
@@ -101,7 +101,7 @@ fn turn_away(stream: &UnixStream) {
     let _ = stream.try_write(line.as_bytes());
 }
 
-async fn serve(stream: UnixStream, client: Client) {
+async fn serve(stream: UnixStream, owner: Arc<Owner>) {
     let (read, mut write) = stream.into_split();
     let (answers, mut waiting) = mpsc::channel::<Value>(ANSWER_QUEUE);
     let writing = async move {
@@ -131,10 +131,10 @@ async fn serve(stream: UnixStream, client: Client) {
             let Ok(permit) = Arc::clone(&running).acquire_owned().await else { break };
             // Those that are done would otherwise pile up for as long as the program is attached.
             while calls.try_join_next().is_some() {}
-            let (client, answers, subscribed) = (client.clone(), answers.clone(), Arc::clone(&subscribed));
+            let (owner, answers, subscribed) = (Arc::clone(&owner), answers.clone(), Arc::clone(&subscribed));
             let read_on = read_on.clone();
             calls.spawn(async move {
-                let events = answer_line(&client, &line, &answers, &subscribed).await;
+                let events = answer_line(&owner, &line, &answers, &subscribed).await;
                 drop(permit);
                 if let Some(events) = events {
                     forward_events(events, &answers, read_on).await;
@@ -152,7 +152,7 @@ async fn serve(stream: UnixStream, client: Client) {
 /// Answers one line. If it is the first of its connection to ask for events, gives them, from before the answer on: what
 /// happens after the other side has read it is not missed.
 async fn answer_line(
-    client: &Client,
+    owner: &Owner,
     line: &[u8],
     answers: &mpsc::Sender<Value>,
     subscribed: &AtomicBool,
@@ -170,8 +170,8 @@ async fn answer_line(
         }
     };
     let first = matches!(call, Call::Subscribe) && !subscribed.swap(true, Ordering::Relaxed);
-    let events = first.then(|| client.events());
-    let answer = match call::answer(client, call).await {
+    let events = first.then(|| owner.events());
+    let answer = match owner.answer(call).await {
         Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
         Err(error) => {
             let record = serde_json::to_value(error.record()).unwrap_or_default();

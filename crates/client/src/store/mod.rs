@@ -101,7 +101,7 @@ struct Inner {
     documents: Mutex<Option<conclave_confsync::AccountDocuments>>,
     path: PathBuf,
     /// The profile's lock. Below the connection, so that it is let go after the file is closed.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl ClientStore {
@@ -177,7 +177,7 @@ impl ClientStore {
                 connection: Mutex::new(connection),
                 documents: Mutex::default(),
                 path,
-                _lock: lock,
+                lock,
             }),
             under_way: Arc::default(),
         })
@@ -251,6 +251,14 @@ impl ClientStore {
     /// keep the profile owned.
     pub(crate) async fn settled(&self) {
         drop(self.under_way.write().await);
+    }
+
+    /// The profile's lock once more, which keeps the profile owned after the database is closed.
+    pub(crate) fn lock_handle(&self) -> std::io::Result<File> {
+        match &self.inner.lock {
+            Some(lock) => lock.try_clone(),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// The database file.

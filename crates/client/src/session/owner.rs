@@ -1,0 +1,208 @@
+//! The process that owns a profile: at work, or locked.
+//!
+//! Locked, it goes on owning the profile and listening at its socket, so that no other process takes it, but its database is
+//! closed, nothing is received or sent, and neither the database's key nor the account's are in memory. It says how it is and
+//! waits for the passphrase; everything else is answered with [`Error::Locked`].
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Notify, RwLock, broadcast, watch};
+use tokio::time::Instant;
+
+use super::call::{self, Call, json};
+use crate::client::{Client, ClientOptions, EVENT_QUEUE};
+use crate::error::Error;
+use crate::profile::{OwnedProfile, Profile, Unlock};
+use crate::types::{Event, Status};
+
+/// How often it is looked whether the profile is to be locked for want of use. The setting can change in between.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// A profile this process owns.
+pub(super) struct Owner {
+    place: Profile,
+    options: ClientOptions,
+    /// Keeps the profile owned while its database is closed.
+    lock: File,
+    /// The same before and after a time of being locked: whoever listens goes on listening.
+    events: broadcast::Sender<Event>,
+    /// `None` while locked.
+    client: RwLock<Option<Client>>,
+    /// Ends calls that are under way.
+    locking: watch::Sender<bool>,
+    /// When somebody last asked for something.
+    used: Mutex<Instant>,
+    /// When to lock by itself may be different now.
+    look: Arc<Notify>,
+    watching: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Owner {
+    pub(super) fn start(owned: OwnedProfile, options: ClientOptions) -> Result<Arc<Self>, Error> {
+        let (place, lock) = (owned.profile().clone(), owned.lock_handle()?);
+        let events = broadcast::channel(EVENT_QUEUE).0;
+        let client = Client::start_telling(owned, options.clone(), events.clone())?;
+        let owner = Arc::new(Self {
+            place,
+            options,
+            lock,
+            events,
+            client: RwLock::new(Some(client)),
+            locking: watch::channel(false).0,
+            used: Mutex::new(Instant::now()),
+            look: Arc::default(),
+            watching: Mutex::default(),
+        });
+        // Must not keep the profile owned when nobody else does.
+        let watching = tokio::spawn(lock_when_idle(Arc::downgrade(&owner), Arc::clone(&owner.look)));
+        *owner.watching.lock().unwrap_or_else(PoisonError::into_inner) = Some(watching);
+        Ok(owner)
+    }
+
+    /// The client, unless the profile is locked (or just being locked or unlocked).
+    pub(super) fn client(&self) -> Option<Client> {
+        self.client.try_read().ok()?.clone()
+    }
+
+    pub(super) fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Does what is asked.
+    pub(super) async fn answer(&self, call: Call) -> Result<Value, Error> {
+        match call {
+            Call::Lock => self.lock().await.map(|()| Value::Null),
+            Call::Unlock { passphrase } => self.unlock(passphrase).await.map(|()| Value::Null),
+            call => {
+                let mut locking = self.locking.subscribe();
+                let client = self.client.read().await;
+                let Some(client) = client.as_ref() else { return self.answer_locked(&call) };
+                // Looking at the state is no use of it: a status line would keep it open for ever.
+                if !matches!(call, Call::Status | Call::Account) {
+                    self.touch();
+                }
+                if let Call::AutoLock { seconds: Some(_) } = call {
+                    self.check_lockable()?;
+                }
+                let sets_it = matches!(call, Call::AutoLock { .. });
+                let answer = tokio::select! {
+                    answer = call::answer(client, call) => answer,
+                    _ = locking.wait_for(|locking| *locking) => Err(self.locked()),
+                };
+                if sets_it {
+                    self.look.notify_one();
+                }
+                answer
+            }
+        }
+    }
+
+    fn answer_locked(&self, call: &Call) -> Result<Value, Error> {
+        match call {
+            Call::Status => Ok(json(Status { locked: true, ..Status::default() })),
+            // Events come once it is unlocked; which network it is in, is checked with the next call.
+            Call::Subscribe | Call::CheckNetwork { .. } => Ok(Value::Null),
+            _ => Err(self.locked()),
+        }
+    }
+
+    fn locked(&self) -> Error {
+        Error::Locked { profile: self.place.name().to_string() }
+    }
+
+    /// Ends what is under way, closes the database, and forgets its key.
+    pub(super) async fn lock(&self) -> Result<(), Error> {
+        self.check_lockable()?;
+        self.locking.send_replace(true);
+        let mut client = self.client.write().await;
+        if let Some(client) = client.take() {
+            client.shutdown().await;
+            drop(client);
+            let _ = self.events.send(Event::Locked);
+        }
+        self.locking.send_replace(false);
+        Ok(())
+    }
+
+    fn check_lockable(&self) -> Result<(), Error> {
+        if self.place.has_passphrase()? {
+            return Ok(());
+        }
+        Err(Error::NotLockable { profile: self.place.name().to_string() })
+    }
+
+    async fn unlock(&self, passphrase: call::Secret) -> Result<(), Error> {
+        let mut client = self.client.write().await;
+        if client.is_some() {
+            return Ok(());
+        }
+        let (place, lock) = (self.place.clone(), self.place.same_lock(&self.lock)?);
+        // A passphrase takes its time.
+        let opening = move || place.open_locked(lock, &Unlock::Passphrase(passphrase.as_str()));
+        let owned = tokio::task::spawn_blocking(opening)
+            .await
+            .map_err(|stopped| crate::store::StoreError::Bug(stopped.to_string()))??;
+        *client = Some(Client::start_telling(owned, self.options.clone(), self.events.clone())?);
+        self.touch();
+        let _ = self.events.send(Event::Unlocked);
+        Ok(())
+    }
+
+    /// Ends for good.
+    pub(super) async fn close(&self) {
+        self.locking.send_replace(true);
+        if let Some(client) = self.client.write().await.take() {
+            client.shutdown().await;
+        }
+    }
+
+    fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long nobody has asked for anything.
+    fn idle(&self) -> Duration {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Locks it if it was idle for as long as its setting says; gives when to look again.
+    async fn lock_if_idle(&self) -> Duration {
+        let limit = match self.client.read().await.as_ref() {
+            Some(client) => client.settings().await.ok().and_then(|settings| settings.auto_lock),
+            None => None,
+        };
+        let Some(limit) = limit.filter(|limit| *limit > 0).map(|limit| Duration::from_secs(limit.into()))
+        else {
+            return LOOK;
+        };
+        match limit.checked_sub(self.idle()).filter(|left| !left.is_zero()) {
+            Some(left) => left.min(LOOK),
+            None => {
+                if let Err(error) = self.lock().await {
+                    tracing::warn!(%error, "the profile could not be locked");
+                }
+                LOOK
+            }
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(watching) = self.watching.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            watching.abort();
+        }
+    }
+}
+
+async fn lock_when_idle(owner: Weak<Owner>, look: Arc<Notify>) {
+    loop {
+        let Some(present) = owner.upgrade() else { return };
+        let next = present.lock_if_idle().await;
+        drop(present);
+        let _ = tokio::time::timeout(next, look.notified()).await;
+    }
+}
