@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use conclave_client::doors;
 use conclave_client::profile::{DataDir, DisplayName, NewProfile, Profile, ProfileName, Protection, Unlock};
 use conclave_client::said::{Heard, Post, Said};
-use conclave_client::store::{ClientStore, Opened, ReceivedBatch, ReceivedItem, SearchQuery};
+use conclave_client::store::{ClientStore, Deletion, Opened, ReceivedBatch, ReceivedItem, SearchQuery};
 use conclave_crypto::{
     Account, AccountId, Ed25519Secret, RecoveryPhrase, RngCore as _, padding, session_protocol,
 };
@@ -269,6 +269,16 @@ fn open_and_search(profile: &Profile, size: usize) {
         row(&format!("search: {what}"), &millis(times[RUNS / 2]), &beside);
     }
     scan(store, size);
+    // With common words: each has to be taken out of a long list.
+    let query = SearchQuery { text: "and".to_owned(), limit: RUNS, ..SearchQuery::default() };
+    let mut times = Vec::new();
+    for hit in store.search(&query).unwrap().hits {
+        let start = Instant::now();
+        store.delete(&hit.message.id, Deletion::ThisDevice, hit.message.arrived_at).unwrap();
+        times.push(start.elapsed());
+    }
+    times.sort();
+    row("delete a message, words and all", &millis(times[times.len() / 2]), "");
 }
 
 /// What a search would be without an index.

@@ -18,6 +18,9 @@ pub(super) async fn lock(context: &Context, after: Option<u32>) -> Result<(), Fa
                 "start one (for instance `listen`) and try again",
             ));
         }
+        if !context.data_dir.profile(&profile).has_passphrase()? {
+            return Err(conclave_client::Error::NotLockable { profile: profile.to_string() }.into());
+        }
         context.output.note("No process uses the profile, so its messages are closed already.");
         return locked(context, profile.as_str());
     };

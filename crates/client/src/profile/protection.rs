@@ -116,7 +116,7 @@ impl Profile {
         let Ok(entries) = std::fs::read_dir(self.dir()) else { return };
         for entry in entries.flatten() {
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(WRITING))
-                && let Err(error) = std::fs::remove_file(&entry.path())
+                && let Err(error) = std::fs::remove_file(entry.path())
             {
                 tracing::warn!(%error, "an unfinished key file could not be removed");
             }
