@@ -19,7 +19,7 @@ use crate::network::{Network, NetworkError};
 use crate::outbox::{self, InFlight, PushTimes};
 use crate::profile::OwnedProfile;
 use crate::receive::{self, Reading};
-use crate::store::{Changes, ClientStore, Copy, OutgoingMessage, StoreError};
+use crate::store::{Changes, ClientStore, Copy, OutgoingMessage, RecipientError, StoreError};
 use crate::types::{
     AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, Status,
 };
@@ -229,14 +229,30 @@ impl Client {
     /// # Errors
     /// [`Error::Recipient`] says what is wrong and offers what there is.
     pub async fn resolve(&self, text: &str) -> Result<AccountId, Error> {
+        self.find(text, ClientStore::resolve_recipient).await
+    }
+
+    /// Which conversation a text names: as [`Self::resolve`], and also somebody one has blocked.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn resolve_chat(&self, text: &str) -> Result<AccountId, Error> {
+        self.find(text, ClientStore::resolve_contact).await
+    }
+
+    async fn find(
+        &self,
+        text: &str,
+        how: impl FnOnce(&ClientStore, &str) -> Result<AccountId, RecipientError> + Send + 'static,
+    ) -> Result<AccountId, Error> {
         if text == "me" {
             return Ok(*self.shared.account.id());
         }
         let store = self.shared.store.clone();
         let text = text.to_owned();
-        tokio::task::spawn_blocking(move || store.resolve_recipient(&text))
+        tokio::task::spawn_blocking(move || how(&store, &text))
             .await
-            .map_err(|e| crate::store::StoreError::Bug(e.to_string()))?
+            .map_err(|e| StoreError::Bug(e.to_string()))?
             .map_err(Error::from)
     }
 

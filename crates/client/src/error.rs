@@ -162,7 +162,13 @@ impl Error {
             | Self::Recipient(_)
             | Self::TextTooLong { .. }
             | Self::TextEmpty
-            | Self::UnknownMessage(_) => ExitClass::Usage,
+            | Self::UnknownMessage(_)
+            | Self::Store(
+                StoreError::UnknownMessage(_)
+                | StoreError::NoSuchMessage(_)
+                | StoreError::NotAllowed(_)
+                | StoreError::TooLarge { .. },
+            ) => ExitClass::Usage,
             Self::Network(error) => error.exit(),
             Self::Profile(_) | Self::Store(_) | Self::Owner { .. } => ExitClass::Failed,
             Self::Relayed(record) => record.exit,
@@ -192,7 +198,9 @@ fn store_kind(error: &StoreError) -> &'static str {
         StoreError::TooNew { .. } => "too_new",
         StoreError::Busy { .. } => "busy",
         StoreError::NoAccount => "no_account",
-        StoreError::UnknownMessage(_) => "unknown_message",
+        StoreError::UnknownMessage(_) | StoreError::NoSuchMessage(_) => "unknown_message",
+        StoreError::NotAllowed(_) => "not_allowed",
+        StoreError::TooLarge { .. } => "too_large",
         _ => "database",
     }
 }

@@ -7,6 +7,7 @@ use conclave_crypto::AccountId;
 use serde::{Deserialize, Serialize};
 
 use crate::said::{Invitation, LinkPreview, Timer};
+use crate::store::OutgoingMessage;
 
 /// What is hashed before author and sent timestamp, so that no other hash is ever a message id.
 const MESSAGE_ID_LABEL: &[u8] = b"conclave message id v1";
@@ -58,6 +59,48 @@ impl MessageId {
 impl std::fmt::Display for MessageId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A message somebody wants to send.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMessage {
+    /// An account id, the name of a contact, or `me`.
+    pub to: String,
+    /// What it says; at most 2,000 characters. Empty only with an invitation.
+    pub text: String,
+    /// What it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// What a link in the text leads to. Making one is the caller's part: it shows the site the owner's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<LinkPreview>,
+    /// A community to invite to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<Invitation>,
+}
+
+impl NewMessage {
+    /// Just a text.
+    pub fn text(to: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { to: to.into(), text: text.into(), reply_to: None, preview: None, invitation: None }
+    }
+
+    /// With `to` found out.
+    pub(crate) fn to(self, chat: AccountId) -> OutgoingMessage {
+        OutgoingMessage {
+            chat,
+            text: self.text,
+            reply_to: self.reply_to,
+            preview: self.preview,
+            invitation: self.invitation,
+        }
+    }
+}
+
+impl std::fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewMessage({} bytes)", self.text.len())
     }
 }
 

@@ -8,6 +8,7 @@ use conclave_client::types::AccountInfo;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::acts::rename_account;
 use super::{Context, unlock};
 use crate::args::Account;
 use crate::failure::Failure;
@@ -22,6 +23,7 @@ pub(super) async fn run(context: &Context, account: Account) -> Result<(), Failu
         }
         Account::Show { phrase, yes } => show(context, phrase, yes).await,
         Account::List => list(context),
+        Account::Rename { name, sending } => rename_account(context, &name, sending).await,
         Account::Remove { yes } => remove(context, yes),
     }
 }

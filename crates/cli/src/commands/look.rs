@@ -4,7 +4,7 @@ use conclave_client::Session;
 use conclave_client::types::Status;
 
 use super::Context;
-use super::messages::{describe, short};
+use super::messages::{describe, short, what};
 use crate::args::{Chats, History};
 use crate::failure::Failure;
 use crate::output::tame;
@@ -29,9 +29,16 @@ async fn chats_over(context: &Context, session: &Session, offline: bool) -> Resu
             };
             let messages = if chat.messages == 1 { "message" } else { "messages" };
             let request = if chat.request { "  (message request)" } else { "" };
-            let last = chat.last.as_ref().map(|last| format!("\n    {}", tame(&first_line(&last.text))));
+            let unread = match chat.unread {
+                0 if chat.marked_unread => "  (marked as unread)".to_owned(),
+                0 => String::new(),
+                unread => format!("  ({unread} unread)"),
+            };
+            let pinned = if chat.pinned { "  (pinned)" } else { "" };
+            let blocked = if chat.blocked { "  (blocked)" } else { "" };
+            let last = chat.last.as_ref().map(|last| format!("\n    {}", first_line(&what(last))));
             format!(
-                "{name}{request}  {} {messages}\n    {}{}",
+                "{name}{request}{pinned}{blocked}  {} {messages}{unread}\n    {}{}",
                 chat.messages,
                 chat.chat,
                 last.unwrap_or_default()
@@ -75,7 +82,7 @@ async fn status_over(context: &Context, session: &Session) -> Result<(), Failure
 }
 
 /// What is new is asked for first; without a network, what is here is still shown.
-async fn fetch_unless(context: &Context, session: &Session, offline: bool) {
+pub(super) async fn fetch_unless(context: &Context, session: &Session, offline: bool) {
     if offline {
         return;
     }

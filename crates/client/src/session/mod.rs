@@ -4,6 +4,7 @@
 //! local socket for others; or, if there is an owner, attaches to it. Every call works the same
 //! either way, because both go through [`Call`].
 
+mod acts;
 mod attached;
 mod call;
 mod serve;
@@ -18,7 +19,8 @@ use crate::client::{Client, ClientOptions};
 use crate::error::Error;
 use crate::profile::{DataDir, OpenError, OwnedProfile, ProfileName, Unlock};
 use crate::types::{
-    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, Status,
+    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, NewMessage, SentState,
+    Status,
 };
 
 use attached::{Attached, NotAttached};
@@ -109,8 +111,16 @@ impl Session {
     ///
     /// # Errors
     /// As [`Client::resolve`] and [`Client::send_text`].
-    pub async fn send(&self, to: &str, text: &str) -> Result<Message, Error> {
-        self.call(Call::Send { to: to.to_owned(), text: text.to_owned() }).await
+    pub async fn send_text(&self, to: &str, text: &str) -> Result<Message, Error> {
+        self.send(NewMessage::text(to, text)).await
+    }
+
+    /// Queues a message with what belongs to it.
+    ///
+    /// # Errors
+    /// As [`Client::resolve`] and [`Client::send`].
+    pub async fn send(&self, new: NewMessage) -> Result<Message, Error> {
+        self.call(Call::Send(new)).await
     }
 
     /// As [`Client::wait_for`].

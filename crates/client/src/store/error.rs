@@ -74,6 +74,9 @@ pub enum StoreError {
     /// No message has this id.
     #[error("no message has the id {0}")]
     UnknownMessage(MessageId),
+    /// No message has an id that begins like this.
+    #[error("no message has an id that begins with {0}")]
+    NoSuchMessage(String),
     /// A value is larger than the database takes.
     #[error("{what} has {size} bytes, the limit is {limit}")]
     TooLarge {
@@ -105,6 +108,11 @@ impl StoreError {
             ),
             Self::TooNew { .. } => "update the program".to_owned(),
             Self::Busy { .. } => "end the other program and try again".to_owned(),
+            Self::UnknownMessage(_) | Self::NoSuchMessage(_) => {
+                "`history` shows the ids of a chat's messages".to_owned()
+            }
+            Self::NotAllowed(_) => "nothing has changed".to_owned(),
+            Self::TooLarge { .. } => "make it shorter".to_owned(),
             Self::NoAccount => "make one with `account create` or `account restore`".to_owned(),
             _ => return None,
         })
