@@ -41,7 +41,8 @@ pub fn received_message(bytes: &[u8]) {
                 if let Said::Post(post) | Said::Edit { post, .. } = &heard.said {
                     let (text, details) = (&post.text, &post.details);
                     assert!(text.chars().count() <= 10_000);
-                    let is_shown = !text.trim().is_empty() || !details.files.is_empty() || details.invitation.is_some();
+                    let is_shown =
+                        !text.trim().is_empty() || !details.files.is_empty() || details.invitation.is_some();
                     assert!(is_shown, "an empty line is no message");
                 }
             }

@@ -559,7 +559,8 @@ mod tests {
 
     #[test]
     fn times_are_a_number_and_a_unit() {
-        for (text, seconds) in [("30s", 30), ("5m", 300), ("12h", 43_200), ("1d", 86_400), ("2w", 1_209_600)] {
+        for (text, seconds) in [("30s", 30), ("5m", 300), ("12h", 43_200), ("1d", 86_400), ("2w", 1_209_600)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "s", "5", "5x", "-5s", "5 s", "1.5h", "99999999999s"] {

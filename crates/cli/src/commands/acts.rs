@@ -66,10 +66,16 @@ pub(super) async fn chat(context: &Context, args: Chat) -> Result<(), Failure> {
             })
             .await
         }
-        Chat::Unread(one) => on(context, &one, async |session, chat| session.set_unread(chat, true).await).await,
+        Chat::Unread(one) => {
+            on(context, &one, async |session, chat| session.set_unread(chat, true).await).await
+        }
         Chat::Pin(one) => on(context, &one, async |session, chat| session.set_priority(chat, 1).await).await,
-        Chat::Unpin(one) => on(context, &one, async |session, chat| session.set_priority(chat, 0).await).await,
-        Chat::Hide(one) => on(context, &one, async |session, chat| session.set_priority(chat, -1).await).await,
+        Chat::Unpin(one) => {
+            on(context, &one, async |session, chat| session.set_priority(chat, 0).await).await
+        }
+        Chat::Hide(one) => {
+            on(context, &one, async |session, chat| session.set_priority(chat, -1).await).await
+        }
         Chat::Mute { chat, time, sending } => {
             let until = time.map_or(FOR_EVER, |time| {
                 let until = std::time::SystemTime::now() + time;
@@ -79,7 +85,9 @@ pub(super) async fn chat(context: &Context, args: Chat) -> Result<(), Failure> {
             let one = OneChat { chat, sending };
             on(context, &one, async |session, chat| session.set_muted(chat, Some(until)).await).await
         }
-        Chat::Unmute(one) => on(context, &one, async |session, chat| session.set_muted(chat, None).await).await,
+        Chat::Unmute(one) => {
+            on(context, &one, async |session, chat| session.set_muted(chat, None).await).await
+        }
         Chat::Timer { chat, mode, time, sending } => {
             let length = time.map_or(0, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
             let timer = match mode {
@@ -100,7 +108,9 @@ pub(super) async fn contact(context: &Context, args: Contact) -> Result<(), Fail
     match args {
         Contact::List { blocked, offline } => list(context, blocked, offline).await,
         Contact::Accept(one) => on(context, &one, async |session, chat| session.accept(chat).await).await,
-        Contact::Block(one) => on(context, &one, async |session, chat| session.set_blocked(chat, true).await).await,
+        Contact::Block(one) => {
+            on(context, &one, async |session, chat| session.set_blocked(chat, true).await).await
+        }
         Contact::Unblock(one) => {
             on(context, &one, async |session, chat| session.set_blocked(chat, false).await).await
         }

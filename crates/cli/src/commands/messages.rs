@@ -225,7 +225,11 @@ pub(super) fn describe(message: &Message) -> String {
         lines.push(format!("    [link {}]", tame(preview.title.as_ref().unwrap_or(&preview.url))));
     }
     if let Some(invitation) = &message.invitation {
-        lines.push(format!("    [invites to the community {} {}]", tame(&invitation.name), tame(&invitation.url)));
+        lines.push(format!(
+            "    [invites to the community {} {}]",
+            tame(&invitation.name),
+            tame(&invitation.url)
+        ));
     }
     let reactions: Vec<String> = message
         .reactions

@@ -111,7 +111,9 @@ fn the_reference_s_kinds_are_read() {
     assert_eq!(text.expiration, Expiration::AfterSend(86_400));
     let profile = text.profile.unwrap();
     assert_eq!(profile.name.as_deref(), Some("Alice"));
-    assert!(profile.picture.flatten().is_some_and(|(url, key)| url.ends_with("/1234567890") && key.len() == 32));
+    assert!(
+        profile.picture.flatten().is_some_and(|(url, key)| url.ends_with("/1234567890") && key.len() == 32)
+    );
     assert!(profile.updated > 0);
     for (kind, remove) in [("reaction add", false), ("reaction remove", true)] {
         let Said::Reaction(reaction) = take(kind).said else { panic!("{kind}") };

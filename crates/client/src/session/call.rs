@@ -132,7 +132,9 @@ impl Call {
     /// How long an attached program waits for the answer before it calls the owner stuck.
     pub(super) fn patience(&self) -> Duration {
         match self {
-            Self::WaitFor { timeout_ms, .. } | Self::WaitUntilSent { timeout_ms } => Duration::from_millis(*timeout_ms).min(MAX_WAIT) + SHORT_CALL,
+            Self::WaitFor { timeout_ms, .. } | Self::WaitUntilSent { timeout_ms } => {
+                Duration::from_millis(*timeout_ms).min(MAX_WAIT) + SHORT_CALL
+            }
             Self::Fetch => LONG_CALL,
             _ => SHORT_CALL,
         }

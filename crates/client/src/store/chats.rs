@@ -107,9 +107,13 @@ impl ClientStore {
     pub fn find_message(&self, beginning: &str) -> Result<MessageRow, StoreError> {
         self.read("look for a message", |connection| {
             let beginning = beginning.trim().to_ascii_lowercase();
-            let is_id = beginning.len() <= MessageId::LENGTH && beginning.bytes().all(|b| b.is_ascii_hexdigit());
+            let is_id =
+                beginning.len() <= MessageId::LENGTH && beginning.bytes().all(|b| b.is_ascii_hexdigit());
             if beginning.len() < SHORTEST_ID || !is_id {
-                return Err(StoreError::NotAllowed("an id of a message has 32 hex digits, of which the first six do").into());
+                return Err(StoreError::NotAllowed(
+                    "an id of a message has 32 hex digits, of which the first six do",
+                )
+                .into());
             }
             let pad = |digit: &str| {
                 let missing = MessageId::LENGTH.saturating_sub(beginning.len());

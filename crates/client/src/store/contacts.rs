@@ -495,6 +495,12 @@ impl Work<'_> {
             self.documents.contacts.contacts().filter(|(id, _)| *id != self.own).collect();
         for (id, contact) in &shared {
             let new = !gone.remove(id);
+            if new && self.is_left_over(id, contact)? {
+                if let Err(error) = self.documents.contacts.remove_contact(id) {
+                    tracing::warn!(%error, "a contact cannot be erased on other devices");
+                }
+                continue;
+            }
             if project(self.tx, id, contact, true)? {
                 self.changes.chats.insert(*id);
             }
@@ -508,6 +514,19 @@ impl Work<'_> {
             self.erase(&id, at)?;
         }
         Ok(())
+    }
+
+    /// Whether a contact that another device brings is only a request that this device has erased meanwhile. What came and
+    /// went here between two pushes left no trace in the document, so the other device could not know.
+    fn is_left_over(&self, id: &AccountId, contact: &Shared) -> Result<bool, Failure> {
+        if contact.approved || contact.blocked || !contact.nickname.is_empty() {
+            return Ok(false);
+        }
+        let created = contact.created.unwrap_or_default();
+        Ok(self
+            .tx
+            .prepare_cached("SELECT 1 FROM contact WHERE id = ?1 AND erased_at > 0 AND erased_at >= ?2")?
+            .exists((id.as_bytes(), millis(created)))?)
     }
 
     /// Erases what is known of a contact and the conversation here, as of `at`.

@@ -27,7 +27,7 @@ pub struct Device {
     pub name: String,
     pub client: Client,
     pub id: AccountId,
-    events: Receiver<Event>,
+    events: tokio::sync::Mutex<Receiver<Event>>,
 }
 
 impl Device {
@@ -41,17 +41,13 @@ impl Device {
         let (owned, info) =
             accounts::restore(&dir, &profile, Some(person), &words, &Protection::KeyFile, network).unwrap();
         let client = Client::start(owned, ClientOptions::default()).unwrap();
-        let events = client.events();
+        let events = tokio::sync::Mutex::new(client.events());
         Self { name, client, id: AccountId::from_hex(&info.account_id).unwrap(), events }
     }
 
     /// Waits until `look` finds what it looks for.
     #[track_caller]
-    pub fn until<T>(
-        &mut self,
-        what: &str,
-        look: impl AsyncFn(&Client) -> Option<T>,
-    ) -> impl Future<Output = T> {
+    pub fn until<T>(&self, what: &str, look: impl AsyncFn(&Client) -> Option<T>) -> impl Future<Output = T> {
         let caller = std::panic::Location::caller();
         async move {
             let waiting = async {
@@ -59,7 +55,7 @@ impl Device {
                     if let Some(found) = look(&self.client).await {
                         return found;
                     }
-                    match self.events.recv().await {
+                    match self.events.lock().await.recv().await {
                         Ok(_) | Err(RecvError::Lagged(_)) => {}
                         Err(RecvError::Closed) => panic!("{} has ended", self.name),
                     }
@@ -67,7 +63,14 @@ impl Device {
             };
             match tokio::time::timeout(PATIENCE, waiting).await {
                 Ok(found) => found,
-                Err(_) => panic!("{caller}: {} never came to see: {what}", self.name),
+                Err(_) => {
+                    let late = if look(&self.client).await.is_some() {
+                        " (it is so, but nothing was told)"
+                    } else {
+                        ""
+                    };
+                    panic!("{caller}: {} never came to see: {what}{late}", self.name)
+                }
             }
         }
     }
@@ -75,7 +78,7 @@ impl Device {
     /// Waits for a message of a chat that is as wanted.
     #[track_caller]
     pub fn sees(
-        &mut self,
+        &self,
         chat: AccountId,
         what: &str,
         wanted: impl Fn(&Message) -> bool,
@@ -87,14 +90,14 @@ impl Device {
 
     /// Waits for a text in a chat.
     #[track_caller]
-    pub fn reads(&mut self, chat: AccountId, text: &str) -> impl Future<Output = Message> {
+    pub fn reads(&self, chat: AccountId, text: &str) -> impl Future<Output = Message> {
         self.sees(chat, text, move |message| message.text == text)
     }
 
     /// Waits until a message is as wanted.
     #[track_caller]
     pub fn finds(
-        &mut self,
+        &self,
         chat: AccountId,
         id: &MessageId,
         what: &str,
@@ -105,7 +108,7 @@ impl Device {
 
     /// Waits until a message is gone.
     #[track_caller]
-    pub fn loses(&mut self, chat: AccountId, id: &MessageId) -> impl Future<Output = ()> {
+    pub fn loses(&self, chat: AccountId, id: &MessageId) -> impl Future<Output = ()> {
         self.until("it is gone", async move |client| {
             let history = client.history(&chat, 100).await.unwrap();
             history.iter().all(|message| message.id != *id).then_some(())
@@ -113,11 +116,13 @@ impl Device {
     }
 
     /// Waits for a typing notice.
-    pub async fn types(&mut self, chat: AccountId, typing: bool) {
+    pub async fn types(&self, chat: AccountId, typing: bool) {
         let waiting = async {
             loop {
-                match self.events.recv().await {
-                    Ok(Event::Typing(event)) if event.chat == chat.to_hex() && event.typing == typing => return,
+                match self.events.lock().await.recv().await {
+                    Ok(Event::Typing(event)) if event.chat == chat.to_hex() && event.typing == typing => {
+                        return;
+                    }
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => panic!("{} has ended", self.name),
                 }
@@ -130,7 +135,7 @@ impl Device {
     /// Waits until the line of a chat is as wanted.
     #[track_caller]
     pub fn lists(
-        &mut self,
+        &self,
         chat: AccountId,
         what: &str,
         wanted: impl Fn(&ChatSummary) -> bool,
@@ -144,7 +149,7 @@ impl Device {
     /// Waits until a contact is as wanted.
     #[track_caller]
     pub fn knows(
-        &mut self,
+        &self,
         id: AccountId,
         what: &str,
         wanted: impl Fn(&ContactInfo) -> bool,
