@@ -1,7 +1,8 @@
 //! Targets of the decoders of client and node. Apart from the others, because these crates bring
 //! SQLite and OpenSSL, which take long to build with instrumentation.
 
-use conclave_client::store::ReceivedContent;
+use conclave_client::said::Said;
+use conclave_client::store::Opened;
 use conclave_client::types::Event;
 use conclave_client::{ErrorRecord, doors, session::Call};
 use conclave_crypto::{Account, RecoveryPhrase, padding, session_protocol};
@@ -34,17 +35,22 @@ pub fn received_message(bytes: &[u8]) {
     for plain in [bytes.to_vec(), padding::pad_content(bytes)] {
         let content = Content::from_bytes(padding::unpad_content(&plain));
         match doors::open_message(&receiver, &seal(&plain)) {
-            ReceivedContent::Message(message) => {
-                assert_eq!((&message.author, message.sent_at), (sender.id(), sent_at));
-                assert!(message.sync_target.is_none(), "nobody else decides whose copy this is");
-                assert!(!message.text.trim().is_empty() && message.text.chars().count() <= 10_000);
+            Opened::Heard(heard) => {
+                assert_eq!((&heard.author, heard.sent_at), (sender.id(), sent_at));
+                assert!(heard.sync_target.is_none(), "nobody else decides whose copy this is");
+                if let Said::Post(post) | Said::Edit { post, .. } = &heard.said {
+                    let (text, details) = (&post.text, &post.details);
+                    assert!(text.chars().count() <= 10_000);
+                    let is_shown =
+                        !text.trim().is_empty() || !details.files.is_empty() || details.invitation.is_some();
+                    assert!(is_shown, "an empty line is no message");
+                }
             }
-            ReceivedContent::Unknown { author, .. } => assert_eq!(&author, sender.id()),
-            ReceivedContent::Undecryptable => {
+            Opened::Undecryptable => {
                 let other_time = |c: &Content| c.sig_timestamp.is_some_and(|time| time != sent_at.0);
-                assert!(content.as_ref().map_or(true, other_time), "good content of the right time is shown");
+                assert!(content.as_ref().map_or(true, other_time), "good content of the right time is heard");
             }
-            _ => {}
+            Opened::Own => panic!("nobody else speaks as the owner"),
         }
     }
 }

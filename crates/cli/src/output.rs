@@ -131,6 +131,16 @@ pub(crate) fn moment(millis: u64) -> String {
     )
 }
 
+/// The first millisecond of a day, UTC; `None` if there is no such day after 1970.
+pub(crate) fn start_of_day(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // No month begins later than this day of its year, so the search ends soon.
+    let first = (year - 1970) * 365;
+    (first..first + 750).find(|days| civil_date(*days) == (year, month, day)).map(|days| days * 86_400_000)
+}
+
 /// The Gregorian date of a day counted from 1970-01-01.
 fn civil_date(days: u64) -> (u64, u64, u64) {
     // Years counted from 1 March 0000, so that the leap day is a year's last.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use conclave_crypto::{Account, AccountId};
 use conclave_onion::PathConfig;
+use conclave_proto::Timestamp;
 use conclave_proto::network::NetworkFile;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
@@ -19,9 +20,10 @@ use crate::network::{Network, NetworkError};
 use crate::outbox::{self, InFlight, PushTimes};
 use crate::profile::OwnedProfile;
 use crate::receive::{self, Reading};
-use crate::store::{Changes, ClientStore, Copy, OutgoingMessage, StoreError};
+use crate::store::{Changes, ClientStore, Copy, OutgoingMessage, RecipientError, SearchQuery, StoreError};
 use crate::types::{
-    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, Status,
+    AccountInfo, ChatSummary, Event, FetchReport, Hit, Message, MessageId, MessageState, Search,
+    SearchResult, SentState, Status,
 };
 pub(crate) use told::{chat_summary, message};
 
@@ -239,14 +241,30 @@ impl Client {
     /// # Errors
     /// [`Error::Recipient`] says what is wrong and offers what there is.
     pub async fn resolve(&self, text: &str) -> Result<AccountId, Error> {
+        self.find(text, ClientStore::resolve_recipient).await
+    }
+
+    /// Which conversation a text names: as [`Self::resolve`], and also somebody one has blocked.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn resolve_chat(&self, text: &str) -> Result<AccountId, Error> {
+        self.find(text, ClientStore::resolve_contact).await
+    }
+
+    async fn find(
+        &self,
+        text: &str,
+        how: impl FnOnce(&ClientStore, &str) -> Result<AccountId, RecipientError> + Send + 'static,
+    ) -> Result<AccountId, Error> {
         if text == "me" {
             return Ok(*self.shared.account.id());
         }
         let store = self.shared.store.clone();
         let text = text.to_owned();
-        tokio::task::spawn_blocking(move || store.resolve_recipient(&text))
+        tokio::task::spawn_blocking(move || how(&store, &text))
             .await
-            .map_err(|e| crate::store::StoreError::Bug(e.to_string()))?
+            .map_err(|e| StoreError::Bug(e.to_string()))?
             .map_err(Error::from)
     }
 
@@ -388,6 +406,39 @@ impl Client {
         let chat = *chat;
         let rows = self.shared.store.run(move |store| store.history(&chat, limit, None)).await?;
         Ok(rows.iter().map(message).collect())
+    }
+
+    /// Looks for messages, newest first, in any script. What is blocked or hidden is found, too.
+    ///
+    /// # Errors
+    /// If nothing, or too much, is looked for; if a chat or an author is nobody; what the database says.
+    pub async fn search(&self, search: Search) -> Result<SearchResult, Error> {
+        const PAGE: usize = 50;
+        let chat = match &search.chat {
+            Some(chat) => Some(self.resolve_chat(chat).await?),
+            None => None,
+        };
+        let author = match &search.author {
+            Some(author) => Some(self.resolve_chat(author).await?),
+            None => None,
+        };
+        let query = SearchQuery {
+            text: search.text,
+            chat,
+            author,
+            outgoing: None,
+            kind: search.kind,
+            from: search.from.map(Timestamp),
+            to: search.to.map(Timestamp),
+            after: search.after,
+            limit: if search.limit == 0 { PAGE } else { usize::try_from(search.limit).unwrap_or(PAGE) },
+        };
+        let page = self.shared.store.run(move |store| store.search(&query)).await?;
+        let hits = page.hits.into_iter().map(|hit| Hit {
+            message: message(&hit.message),
+            marks: hit.ranges.into_iter().map(|range| (range.start, range.end)).collect(),
+        });
+        Ok(SearchResult { hits: hits.collect(), next: page.next, incomplete: page.incomplete })
     }
 
     /// Messages that no `listen` has printed yet, in the order they came.

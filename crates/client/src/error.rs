@@ -179,7 +179,13 @@ impl Error {
             | Self::TextTooLong { .. }
             | Self::TextEmpty
             | Self::NotLockable { .. }
-            | Self::UnknownMessage(_) => ExitClass::Usage,
+            | Self::UnknownMessage(_)
+            | Self::Store(
+                StoreError::UnknownMessage(_)
+                | StoreError::NoSuchMessage(_)
+                | StoreError::NotAllowed(_)
+                | StoreError::TooLarge { .. },
+            ) => ExitClass::Usage,
             Self::Network(error) => error.exit(),
             Self::Profile(_) | Self::Store(_) | Self::Locked { .. } | Self::Owner { .. } => ExitClass::Failed,
             Self::Relayed(record) => record.exit,
@@ -210,7 +216,9 @@ fn store_kind(error: &StoreError) -> &'static str {
         StoreError::Busy { .. } => "busy",
         StoreError::NotRekeyed { .. } => "not_rekeyed",
         StoreError::NoAccount => "no_account",
-        StoreError::UnknownMessage(_) => "unknown_message",
+        StoreError::UnknownMessage(_) | StoreError::NoSuchMessage(_) => "unknown_message",
+        StoreError::NotAllowed(_) => "not_allowed",
+        StoreError::TooLarge { .. } => "too_large",
         _ => "database",
     }
 }

@@ -7,6 +7,7 @@ use conclave_crypto::AccountId;
 use serde::{Deserialize, Serialize};
 
 use crate::said::{Invitation, LinkPreview, Timer};
+use crate::store::{OutgoingMessage, SearchCursor, SearchKind};
 
 /// What is hashed before author and sent timestamp, so that no other hash is ever a message id.
 const MESSAGE_ID_LABEL: &[u8] = b"conclave message id v1";
@@ -59,6 +60,102 @@ impl std::fmt::Display for MessageId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A message somebody wants to send.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMessage {
+    /// An account id, the name of a contact, or `me`.
+    pub to: String,
+    /// What it says; at most 2,000 characters. Empty only with an invitation.
+    pub text: String,
+    /// What it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// What a link in the text leads to. Making one is the caller's part: it shows the site the owner's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<LinkPreview>,
+    /// A community to invite to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<Invitation>,
+}
+
+impl NewMessage {
+    /// Just a text.
+    pub fn text(to: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { to: to.into(), text: text.into(), reply_to: None, preview: None, invitation: None }
+    }
+
+    /// With `to` found out.
+    pub(crate) fn to(self, chat: AccountId) -> OutgoingMessage {
+        OutgoingMessage {
+            chat,
+            text: self.text,
+            reply_to: self.reply_to,
+            preview: self.preview,
+            invitation: self.invitation,
+        }
+    }
+}
+
+impl std::fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewMessage({} bytes)", self.text.len())
+    }
+}
+
+/// What to look for in all messages. All that is given has to hold; at least one thing has to be given.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Search {
+    /// Words, in any order; the last may be a beginning. Nothing in it is syntax. At most 1,024 bytes.
+    pub text: String,
+    /// Only in this chat: an account id, the name of a contact, or `me`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat: Option<String>,
+    /// Only by this author, named as a chat is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Only messages that hold this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<SearchKind>,
+    /// Not sent before this time, milliseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Not sent after this time, milliseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// Go on where an earlier page ended ([`SearchResult::next`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<SearchCursor>,
+    /// At most so many hits, and never more than 1,000; 0 is 50.
+    pub limit: u32,
+}
+
+impl std::fmt::Debug for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Search({} bytes, limit {})", self.text.len(), self.limit)
+    }
+}
+
+/// A page of what was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchResult {
+    /// Newest first.
+    pub hits: Vec<Hit>,
+    /// With this the next page begins; `null` after the last.
+    pub next: Option<SearchCursor>,
+    /// Old messages are still being indexed: some may be missing.
+    pub incomplete: bool,
+}
+
+/// A message that was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    /// The message.
+    pub message: Message,
+    /// What to mark in its text: begin and end, in bytes, in order. Empty if it was found by something else than its text.
+    pub marks: Vec<(usize, usize)>,
 }
 
 /// How far a message that was sent from this account has come. Never shown further than it is.

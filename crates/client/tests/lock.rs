@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use conclave_client::profile::{DataDir, OpenError, ProfileName, Protection, Unlock};
+use conclave_client::settings::Settings;
 use conclave_client::store::{ClientStore, DatabaseKey, StoreError, StoreOptions};
 use conclave_client::types::{Event, MessageState};
 use conclave_client::{ClientOptions, Error, Session, accounts};
@@ -55,6 +56,12 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.unwrap()
 }
 
+/// Has the profile lock itself after so many seconds without use.
+async fn auto_lock(session: &Session, seconds: u32) -> Result<(), Error> {
+    let settings = session.settings().await?;
+    session.set_settings(Settings { auto_lock: Some(seconds), ..settings }).await
+}
+
 fn kind<T: std::fmt::Debug>(answer: Result<T, Error>) -> String {
     answer.unwrap_err().kind().to_owned()
 }
@@ -66,7 +73,7 @@ async fn a_locked_profile_stays_owned_and_answers_nothing_but_its_state() {
     let owner = place.open(&unlock).await;
     let other = place.open(&unlock).await;
     assert!(owner.is_owner() && !other.is_owner());
-    let note = owner.send("me", "a note").await.unwrap();
+    let note = owner.send_text("me", "a note").await.unwrap();
     let mut events = other.events().await.unwrap();
     assert!(!place.database_is_closed());
 
@@ -87,7 +94,7 @@ async fn a_locked_profile_stays_owned_and_answers_nothing_but_its_state() {
         let refused = session.history("me", 1).await.unwrap_err();
         assert_eq!(refused.kind(), "locked");
         assert!(refused.hint().contains("unlock"), "{}", refused.hint());
-        assert_eq!(kind(session.send("me", "x").await), "locked");
+        assert_eq!(kind(session.send_text("me", "x").await), "locked");
         assert_eq!(kind(session.account().await), "locked");
     }
     let stolen = place.data_dir.profile(&place.profile).open(&unlock);
@@ -103,7 +110,7 @@ async fn a_locked_profile_stays_owned_and_answers_nothing_but_its_state() {
         assert_eq!(session.history("me", 10).await.unwrap()[0].text, "a note");
         assert!(!session.status().await.unwrap().locked);
     }
-    let second = owner.send("me", "after").await.unwrap();
+    let second = owner.send_text("me", "after").await.unwrap();
     match within(events.recv()).await.unwrap() {
         Event::Message(message) => assert_eq!(message, second, "events go on"),
         other => panic!("{other:?}"),
@@ -119,7 +126,7 @@ async fn a_profile_whose_key_lies_beside_it_cannot_be_locked() {
     let refused = owner.lock().await.unwrap_err();
     assert_eq!(refused.kind(), "not_lockable");
     assert!(refused.hint().contains("account passphrase"), "{}", refused.hint());
-    assert_eq!(kind(owner.set_auto_lock(Some(60)).await), "not_lockable");
+    assert_eq!(kind(auto_lock(&owner, 60).await), "not_lockable");
     owner.account().await.unwrap();
 }
 
@@ -128,7 +135,7 @@ async fn a_profile_nobody_uses_is_locked_after_the_time_that_was_set() {
     let place = place(&Protection::Passphrase(PASSPHRASE));
     let owner = place.open(&Unlock::Passphrase(PASSPHRASE)).await;
     let mut events = owner.events().await.unwrap();
-    owner.set_auto_lock(Some(1)).await.unwrap();
+    auto_lock(&owner, 1).await.unwrap();
     assert!(matches!(within(events.recv()).await.unwrap(), Event::Locked));
     assert!(owner.status().await.unwrap().locked);
     owner.unlock(PASSPHRASE).await.unwrap();

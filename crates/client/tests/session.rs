@@ -66,7 +66,7 @@ async fn a_second_program_attaches_and_everything_works_the_same() {
     assert_eq!(owner.account().await.unwrap(), other.account().await.unwrap());
 
     let mut events = other.events().await.unwrap();
-    let queued = owner.send("me", "a note").await.unwrap();
+    let queued = owner.send_text("me", "a note").await.unwrap();
     match events.recv().await.unwrap() {
         Event::Message(message) => assert_eq!(message, queued),
         other => panic!("{other:?}"),
@@ -78,7 +78,7 @@ async fn a_second_program_attaches_and_everything_works_the_same() {
 
     // Errors read the same on both sides.
     for session in [&owner, &other] {
-        let error = session.send("nobody", "x").await.unwrap_err();
+        let error = session.send_text("nobody", "x").await.unwrap_err();
         assert_eq!((error.kind(), error.exit()), ("unknown_recipient", ExitClass::Usage));
         assert!(!error.hint().is_empty());
     }
@@ -199,7 +199,7 @@ async fn an_event_is_heard_once_however_often_one_subscribes() {
     let mut second = other.events().await.unwrap();
     let mut sent = Vec::new();
     for text in ["one", "two", "three"] {
-        sent.push(owner.send("me", text).await.unwrap());
+        sent.push(owner.send_text("me", text).await.unwrap());
     }
     for events in [&mut first, &mut second] {
         let mut heard = Vec::new();
@@ -220,7 +220,7 @@ async fn what_happens_right_after_subscribing_is_heard() {
     for _ in 0..50 {
         let other = place.open().await.unwrap();
         let mut events = other.events().await.unwrap();
-        let sent = owner.send("me", "now").await.unwrap();
+        let sent = owner.send_text("me", "now").await.unwrap();
         let heard = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
         assert_eq!(heard.expect("the event was missed").unwrap(), Event::Message(sent));
     }

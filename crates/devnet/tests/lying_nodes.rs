@@ -13,8 +13,8 @@ use conclave_crypto::AccountId;
 use conclave_node::{Hooks, Misbehave};
 use conclave_proto::Timestamp;
 
-fn id(client: &Client) -> AccountId {
-    AccountId::from_hex(&client.account().account_id).unwrap()
+async fn id(client: &Client) -> AccountId {
+    AccountId::from_hex(&client.account().await.unwrap().account_id).unwrap()
 }
 
 /// A network of five nodes (one swarm), of which the first `liars` lie.
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 async fn signatures_with_a_wrong_key_do_not_count() {
     let network = network(2, Misbehave::WrongKey).await;
     let alice = network.client("alice", ClientOptions::default());
-    let state = send(&alice, &id(&alice), PATIENCE).await;
+    let state = send(&alice, &id(&alice).await, PATIENCE).await;
     assert_eq!((state.state, state.signed, state.swarm), (MessageState::Stored, Some(3), Some(5)));
     alice.shutdown().await;
     network.stop().await;
@@ -48,7 +48,7 @@ async fn signatures_with_a_wrong_key_do_not_count() {
 async fn without_an_honest_majority_a_message_is_never_called_stored() {
     let network = network(3, Misbehave::WrongKey).await;
     let alice = network.client("alice", ClientOptions::default());
-    let state = send(&alice, &id(&alice), Duration::from_secs(4)).await;
+    let state = send(&alice, &id(&alice).await, Duration::from_secs(4)).await;
     assert!(state.state < MessageState::Stored, "{state:?}");
     assert!(state.signed.unwrap_or(0) <= 2, "{state:?}");
     let status = alice.status().await.unwrap();
@@ -62,7 +62,7 @@ async fn members_that_answer_rubbish_are_passed_over() {
     let network = network(2, Misbehave::Rubbish).await;
     let alice = network.client("alice", ClientOptions::default());
     let bob = network.client("bob", ClientOptions::default());
-    let state = send(&alice, &id(&bob), PATIENCE).await;
+    let state = send(&alice, &id(&bob).await, PATIENCE).await;
     assert_eq!(state.state, MessageState::Stored, "{state:?}");
     assert_eq!((state.signed, state.swarm), (Some(3), Some(5)));
     // Whatever two members answer, the message is found with the others.
@@ -89,7 +89,7 @@ async fn arrives_in_spite_of(how: Misbehave) {
     let network = network(2, how).await;
     let alice = network.client("alice", ClientOptions::default());
     let bob = network.client("bob", ClientOptions::default());
-    send(&alice, &id(&bob), PATIENCE).await;
+    send(&alice, &id(&bob).await, PATIENCE).await;
     let mut events = bob.events();
     while bob.unprinted(10).await.unwrap().is_empty() {
         events.recv().await.unwrap();
@@ -115,7 +115,7 @@ async fn a_clock_off_by_two_minutes_is_learnt_and_messages_carry_the_network_s_t
         let options = ClientOptions { clock: Arc::new(Skewed(skew)), ..ClientOptions::default() };
         let client = network.client(name, options);
         let before = SystemClock.now();
-        let sent = client.send_text(&id(&client), "what time is it?").await.unwrap();
+        let sent = client.send_text(&id(&client).await, "what time is it?").await.unwrap();
         let state = client.wait_for(&sent.id, MessageState::Stored, PATIENCE).await.unwrap();
         assert_eq!(state.state, MessageState::Stored, "{name}: {state:?}");
         let off = before.distance(Timestamp(sent.sent_at));

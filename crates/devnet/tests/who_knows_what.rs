@@ -194,9 +194,9 @@ async fn one_message(paths: PathConfig) -> (InProcess, Vec<Arc<Log>>, Chain, Vec
     paths.paths = 1;
     let options = ClientOptions { paths, ..ClientOptions::default() };
     let bob = network.client("bob", ClientOptions { online: false, ..options.clone() });
-    let bob_id = AccountId::from_hex(&bob.account().account_id).unwrap();
+    let bob_id = AccountId::from_hex(&bob.account().await.unwrap().account_id).unwrap();
     let alice = network.client("alice", options);
-    let alice_id = AccountId::from_hex(&alice.account().account_id).unwrap();
+    let alice_id = AccountId::from_hex(&alice.account().await.unwrap().account_id).unwrap();
     let sent = alice.send_text(&bob_id, "who knows this?").await.unwrap();
     let state = alice.wait_for(&sent.id, MessageState::Stored, Duration::from_secs(60)).await.unwrap();
     assert_eq!(state.state, MessageState::Stored, "{state:?}");

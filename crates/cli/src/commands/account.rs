@@ -8,6 +8,7 @@ use conclave_client::types::AccountInfo;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::acts::rename_account;
 use super::{Context, unlock};
 use crate::args::Account;
 use crate::failure::Failure;
@@ -25,6 +26,7 @@ pub(super) async fn run(context: &Context, account: Account) -> Result<(), Failu
             change_passphrase(context, new_passphrase_file.as_deref(), remove)
         }
         Account::List => list(context),
+        Account::Rename { name, sending } => rename_account(context, &name, sending).await,
         Account::Remove { yes } => remove(context, yes),
     }
 }

@@ -7,26 +7,16 @@ use super::Context;
 use crate::failure::Failure;
 use crate::secrets;
 
-/// Locks it, and perhaps from now on by itself.
-pub(super) async fn lock(context: &Context, after: Option<u32>) -> Result<(), Failure> {
+/// Locks it.
+pub(super) async fn lock(context: &Context) -> Result<(), Failure> {
     let profile = context.profile()?;
     let Some(session) = Session::attach(&context.data_dir, &profile).await? else {
-        if after.is_some() {
-            return Err(Failure::failed(
-                "not_running",
-                format!("no process uses the profile {profile}, so nothing can be set in it"),
-                "start one (for instance `listen`) and try again",
-            ));
-        }
         if !context.data_dir.profile(&profile).has_passphrase()? {
             return Err(conclave_client::Error::NotLockable { profile: profile.to_string() }.into());
         }
         context.output.note("No process uses the profile, so its messages are closed already.");
         return locked(context, profile.as_str());
     };
-    if let Some(minutes) = after {
-        session.set_auto_lock((minutes > 0).then(|| minutes.saturating_mul(60))).await?;
-    }
     session.lock().await?;
     locked(context, profile.as_str())
 }

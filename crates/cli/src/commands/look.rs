@@ -1,11 +1,12 @@
 //! `conclave chats`, `history` and `status`: looking at what is here, after asking what is new.
 
 use conclave_client::Session;
-use conclave_client::types::Status;
+use conclave_client::store::SearchKind as Kind;
+use conclave_client::types::{self, Status};
 
 use super::Context;
-use super::messages::{describe, short};
-use crate::args::{Chats, History};
+use super::messages::{describe, short, what};
+use crate::args::{Chats, History, Search, SearchKind};
 use crate::failure::Failure;
 use crate::output::tame;
 
@@ -29,9 +30,16 @@ async fn chats_over(context: &Context, session: &Session, offline: bool) -> Resu
             };
             let messages = if chat.messages == 1 { "message" } else { "messages" };
             let request = if chat.request { "  (message request)" } else { "" };
-            let last = chat.last.as_ref().map(|last| format!("\n    {}", tame(&first_line(&last.text))));
+            let unread = match chat.unread {
+                0 if chat.marked_unread => "  (marked as unread)".to_owned(),
+                0 => String::new(),
+                unread => format!("  ({unread} unread)"),
+            };
+            let pinned = if chat.pinned { "  (pinned)" } else { "" };
+            let blocked = if chat.blocked { "  (blocked)" } else { "" };
+            let last = chat.last.as_ref().map(|last| format!("\n    {}", first_line(&what(last))));
             format!(
-                "{name}{request}  {} {messages}\n    {}{}",
+                "{name}{request}{pinned}{blocked}  {} {messages}{unread}\n    {}{}",
                 chat.messages,
                 chat.chat,
                 last.unwrap_or_default()
@@ -77,8 +85,52 @@ async fn status_over(context: &Context, session: &Session) -> Result<(), Failure
     reached.map(|_| ()).map_err(Failure::from)
 }
 
+pub(super) async fn search(context: &Context, args: Search) -> Result<(), Failure> {
+    let session = context.open(args.online).await?;
+    let result = search_over(context, &session, args).await;
+    session.close().await;
+    result
+}
+
+async fn search_over(context: &Context, session: &Session, args: Search) -> Result<(), Failure> {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    fetch_unless(context, session, !args.online).await;
+    let search = types::Search {
+        text: args.words.join(" "),
+        chat: args.chat,
+        author: args.by,
+        kind: args.kind.map(|kind| match kind {
+            SearchKind::Text => Kind::Text,
+            SearchKind::Link => Kind::Link,
+            SearchKind::File => Kind::File,
+            SearchKind::Picture => Kind::Picture,
+            SearchKind::Video => Kind::Video,
+            SearchKind::Voice => Kind::Voice,
+            SearchKind::Invitation => Kind::Invitation,
+        }),
+        from: args.since,
+        to: args.until.map(|day| day + DAY - 1),
+        after: None,
+        limit: args.limit,
+    };
+    let found = session.search(search).await?;
+    for hit in &found.hits {
+        context.output.line(&hit.message, || describe(&hit.message));
+    }
+    if found.hits.is_empty() {
+        context.output.note("Nothing was found.");
+    }
+    if found.next.is_some() {
+        context.output.note("There is more; --limit shows more of it.");
+    }
+    if found.incomplete {
+        context.output.note("Old messages are still being indexed; some may be missing.");
+    }
+    Ok(())
+}
+
 /// What is new is asked for first; without a network, what is here is still shown.
-async fn fetch_unless(context: &Context, session: &Session, offline: bool) {
+pub(super) async fn fetch_unless(context: &Context, session: &Session, offline: bool) {
     if offline {
         return;
     }

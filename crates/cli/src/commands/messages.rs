@@ -3,7 +3,8 @@
 use std::io::Read as _;
 
 use conclave_client::Session;
-use conclave_client::types::{Event, Message, MessageState, Queued, SentState};
+use conclave_client::said::Timer;
+use conclave_client::types::{Event, Message, MessageKind, MessageState, NewMessage, Queued, SentState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
@@ -17,28 +18,28 @@ const PAGE: u32 = 100;
 /// More text than a message takes is not read.
 const MAX_INPUT: u64 = 64 * 1024;
 
-pub(super) async fn send(context: &Context, args: Send) -> Result<(), Failure> {
-    let text = match args.text {
+/// How long `send` waits, when the recipient's swarm has the message, for what is stored for one's own other devices.
+const OWN_DEVICES: u64 = 5;
+
+pub(super) async fn send(context: &Context, mut args: Send) -> Result<(), Failure> {
+    let text = match args.text.take() {
         Some(text) => text,
         None => read_input()?,
     };
     // Nothing is queued before it is open.
     let session = context.or_stopped(context.open(true)).await?;
-    let result = send_over(context, &session, &args.to, &text, args.timeout, args.no_queue).await;
+    let result = send_over(context, &session, &args, text).await;
     session.close().await;
     result
 }
 
-async fn send_over(
-    context: &Context,
-    session: &Session,
-    to: &str,
-    text: &str,
-    timeout: u64,
-    no_queue: bool,
-) -> Result<(), Failure> {
-    let output = context.output;
-    let message = session.send(to, text).await?;
+async fn send_over(context: &Context, session: &Session, args: &Send, text: String) -> Result<(), Failure> {
+    let (output, timeout, no_queue) = (context.output, args.timeout, args.no_queue);
+    let mut new = NewMessage::text(&args.to, text);
+    if let Some(id) = &args.reply_to {
+        new.reply_to = Some(session.find_message(id).await?.id);
+    }
+    let message = session.send(new).await?;
     let queued = Queued { id: message.id.clone(), chat: message.chat.clone() };
     output.line(&queued, || format!("queued  {}", queued.id));
     output.progress("waiting until the recipient's swarm has it …");
@@ -52,6 +53,13 @@ async fn send_over(
     };
     if let Some(stored) = state.stored() {
         output.line(&stored, || describe_stored(&state));
+        if session.is_owner() {
+            // Nobody would go on with it when this process is gone.
+            tokio::select! {
+                waited = session.wait_until_sent(seconds(OWN_DEVICES)) => drop(waited?),
+                () = context.stop.asked() => {}
+            }
+        }
         return Ok(());
     }
     if state.state == MessageState::Failed {
@@ -100,7 +108,7 @@ fn describe_stored(state: &SentState) -> String {
     }
 }
 
-fn read_input() -> Result<String, Failure> {
+pub(super) fn read_input() -> Result<String, Failure> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(|e| {
         Failure::failed("io", format!("reading the text from standard input: {e}"), "try again")
@@ -169,16 +177,17 @@ async fn listen_over(context: &Context, session: &Session, args: &Listen) -> Res
             None => events.recv().await,
         };
         match event {
-            Ok(Event::State(change)) => {
-                if context.output.is_json() {
-                    context.output.line(&change, String::new);
-                }
-            }
+            // Printed from the database, in the order they came there.
+            Ok(Event::Message(_)) | Err(RecvError::Lagged(_)) => {}
             Ok(event @ (Event::Locked | Event::Unlocked)) => {
                 let text = if matches!(event, Event::Locked) { "(locked)" } else { "(unlocked)" };
                 context.output.line(&event, || text.to_owned());
             }
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Ok(event) => {
+                if context.output.is_json() {
+                    context.output.line(&event, String::new);
+                }
+            }
             Err(RecvError::Closed) => {
                 return Err(Failure::failed(
                     "owner_unreachable",
@@ -208,7 +217,60 @@ pub(super) fn describe(message: &Message) -> String {
         Some(MessageState::Read) => "  [read]",
         _ => "",
     };
-    format!("{}  {name}{request}{state}\n    {}", moment(message.sent_at), tame(&message.text))
+    let edited = if message.edited_at.is_some() { "  (edited)" } else { "" };
+    let id = message.id.as_str().get(..8).unwrap_or_default();
+    let mut lines = vec![format!("{}  {name}{request}{state}{edited}  {id}", moment(message.sent_at))];
+    if let Some(quote) = &message.reply_to {
+        lines.push(format!("    > answers {}", quote.id.as_str().get(..8).unwrap_or_default()));
+    }
+    lines.push(format!("    {}", what(message)));
+    for file in &message.attachments {
+        let kind = if file.voice { "voice message" } else { "file" };
+        let name = file.name.as_deref().map(tame).unwrap_or_default();
+        lines.push(format!("    [{kind} {name} {} bytes]", file.size));
+    }
+    if let Some(preview) = &message.preview {
+        lines.push(format!("    [link {}]", tame(preview.title.as_ref().unwrap_or(&preview.url))));
+    }
+    if let Some(invitation) = &message.invitation {
+        lines.push(format!(
+            "    [invites to the community {} {}]",
+            tame(&invitation.name),
+            tame(&invitation.url)
+        ));
+    }
+    let reactions: Vec<String> = message
+        .reactions
+        .iter()
+        .map(|reaction| match reaction.from.len() {
+            1 => tame(&reaction.emoji),
+            many => format!("{} {many}", tame(&reaction.emoji)),
+        })
+        .collect();
+    if !reactions.is_empty() {
+        lines.push(format!("    {}", reactions.join("  ")));
+    }
+    if let Some(at) = message.expires_at {
+        lines.push(format!("    [disappears {}]", moment(at)));
+    }
+    lines.join("\n")
+}
+
+/// What a line of a chat says.
+pub(super) fn what(message: &Message) -> String {
+    match message.kind {
+        MessageKind::TimerChanged => match message.timer.unwrap_or_default() {
+            Timer::Off => "[messages stay]".to_owned(),
+            Timer::AfterRead(seconds) => format!("[messages disappear {seconds} s after they were read]"),
+            Timer::AfterSend(seconds) => format!("[messages disappear {seconds} s after they were sent]"),
+        },
+        MessageKind::MissedCall => "[missed call]".to_owned(),
+        MessageKind::MediaSaved => "[saved a file of yours]".to_owned(),
+        MessageKind::Screenshot => "[took a picture of the screen]".to_owned(),
+        MessageKind::Accepted => "[accepted the request]".to_owned(),
+        MessageKind::Deleted => "[deleted]".to_owned(),
+        _ => tame(&message.text),
+    }
 }
 
 pub(super) fn short(account_id: &str) -> String {

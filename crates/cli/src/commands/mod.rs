@@ -1,6 +1,7 @@
 //! One module for each command, and what they share: where things are, and how a profile is opened.
 
 mod account;
+mod acts;
 mod devnet;
 mod lock;
 mod look;
@@ -43,10 +44,17 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Account(args) => context.or_stopped(account::run(&context, args)).await,
         Command::Send(args) => messages::send(&context, args).await,
         Command::Listen(args) => messages::listen(&context, &args).await,
+        Command::Search(args) => context.or_stopped(look::search(&context, args)).await,
+        Command::Edit(args) => acts::edit(&context, args).await,
+        Command::React(args) => acts::react(&context, args).await,
+        Command::Delete(args) => acts::delete(&context, args).await,
+        Command::Chat(args) => acts::chat(&context, args).await,
+        Command::Contact(args) => acts::contact(&context, args).await,
+        Command::Settings(args) => context.or_stopped(acts::settings(&context, args)).await,
         Command::Chats(args) => context.or_stopped(look::chats(&context, &args)).await,
         Command::History(args) => context.or_stopped(look::history(&context, &args)).await,
         Command::Status => context.or_stopped(look::status(&context)).await,
-        Command::Lock { after } => context.or_stopped(lock::lock(&context, after)).await,
+        Command::Lock => context.or_stopped(lock::lock(&context)).await,
         Command::Unlock => context.or_stopped(lock::unlock(&context)).await,
         Command::Node(args) => node::run(&context, args).await,
         Command::Registry(args) => registry::run(&context, args),

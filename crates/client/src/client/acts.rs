@@ -1,15 +1,19 @@
 //! What one can do beside writing texts. Each is durable when it returns, and goes to others in the background.
 
+use std::time::Duration;
+
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
+use conclave_proto::content::Content;
+use tokio::time::Instant;
 
-use super::{Client, check_text, told};
+use super::{Client, check_text, message, told};
 use crate::error::Error;
 use crate::profile::DisplayName;
 use crate::said::Timer;
 use crate::settings::Settings;
 use crate::store::{Changes, ClientStore, Deletion, MAX_PAGE, StoreError};
-use crate::types::{ContactInfo, MessageId};
+use crate::types::{ContactInfo, Message, MessageId};
 
 impl Client {
     /// An act that gives nothing but what it changed.
@@ -19,6 +23,46 @@ impl Client {
     ) -> Result<(), Error> {
         self.learn_time().await;
         self.shared.act(move |store, now| work(store, now).map(|changes| ((), changes))).await
+    }
+
+    pub(crate) async fn send_content(
+        &self,
+        to: &AccountId,
+        content: Content,
+        sent_at: Timestamp,
+    ) -> Result<(), Error> {
+        let to = *to;
+        self.do_it(move |store, now| store.queue_content(&to, &content, sent_at, now)).await
+    }
+
+    /// A message by its id, or the beginning of one.
+    ///
+    /// # Errors
+    /// If none or several begin like this.
+    pub async fn find_message(&self, id: &str) -> Result<Message, Error> {
+        let id = id.to_owned();
+        let row = self.shared.store.run(move |store| store.find_message(&id)).await?;
+        Ok(message(&row))
+    }
+
+    /// Waits until everything that is to be sent has been, or the time is over; how much still waits then. What waits is
+    /// tried again by whoever owns the profile next.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn wait_until_sent(&self, timeout: Duration) -> Result<u32, Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            // Registered before looking, so that nothing that happens in between is missed.
+            let attempt = self.shared.attempts.notified();
+            tokio::pin!(attempt);
+            attempt.as_mut().enable();
+            let now = self.shared.network.now();
+            let waiting = self.shared.store.run(move |store| store.waiting_count(now)).await?;
+            if waiting == 0 || tokio::time::timeout_at(deadline, attempt).await.is_err() {
+                return Ok(waiting);
+            }
+        }
     }
 
     /// Replaces the text of a message of one's own, for a day after it was sent. Other programs show a text that quotes

@@ -82,17 +82,70 @@ fn old_clients_see_an_edit_as_a_text_that_quotes_what_it_edits() {
 #[test]
 fn the_reference_s_kinds_are_read() {
     let kinds = vectors::entry("client-messages", "protobuf_kinds");
+    let author_a = AccountId::from_hex(kinds["author_a"].as_str().unwrap()).unwrap();
+    let at = Timestamp(kinds["timestamp_ms"].as_u64().unwrap());
     let mut read = std::collections::BTreeMap::new();
-    for (name, entry) in kinds.as_object().unwrap() {
-        let text = entry.as_str().or_else(|| entry.get("content").and_then(serde_json::Value::as_str));
-        let Some(bytes) = text.and_then(|text| hex::decode(text).ok()) else { continue };
-        let Ok(content) = Content::from_bytes(&bytes) else { continue };
-        let at = Timestamp(content.sig_timestamp.unwrap_or_default());
-        let heard = Heard::read(&id(personas::bob()), id(personas::alice()), at, &content, &bytes).unwrap();
-        read.insert(name.clone(), format!("{:?}", heard.said));
+    for case in kinds["cases"].as_array().unwrap() {
+        let bytes = hex::decode(case["content"].as_str().unwrap()).unwrap();
+        let content = Content::from_bytes(&bytes).unwrap();
+        let heard = Heard::read(&id(personas::bob()), author_a, at, &content, &bytes).unwrap();
+        assert_eq!(heard.content, bytes, "what is not understood is kept");
+        read.insert(case["kind"].as_str().unwrap().to_owned(), heard);
     }
-    println!("{read:#?}");
-    assert!(read.len() > 10, "{read:?}");
+    let mut take = |kind: &str| read.remove(kind).unwrap_or_else(|| panic!("no vector {kind:?}"));
+    let mut post = |kind: &str| match take(kind).said {
+        Said::Post(post) => post,
+        other => panic!("{kind}: {other:?}"),
+    };
+
+    let voice = post("voice attachment (legacy encryption)");
+    assert!(voice.details.files.iter().any(|file| file.voice && file.content_type.is_some()));
+    let image = post("image attachment (deterministic encryption, id 0)");
+    assert_eq!(image.details.files.first().unwrap().content_type.as_deref(), Some("image/jpeg"));
+    assert!(post("quote").quote.is_some());
+    let preview = post("link preview");
+    assert!(preview.text.contains(&preview.details.preview.unwrap().url));
+    assert!(post("community invitation").details.invitation.is_some());
+
+    let text = take("text with profile picture, disappearing after send 1 day");
+    assert_eq!(text.expiration, Expiration::AfterSend(86_400));
+    let profile = text.profile.unwrap();
+    assert_eq!(profile.name.as_deref(), Some("Alice"));
+    assert!(
+        profile.picture.flatten().is_some_and(|(url, key)| url.ends_with("/1234567890") && key.len() == 32)
+    );
+    assert!(profile.updated > 0);
+    for (kind, remove) in [("reaction add", false), ("reaction remove", true)] {
+        let Said::Reaction(reaction) = take(kind).said else { panic!("{kind}") };
+        assert_eq!(reaction.remove, remove);
+    }
+    for (kind, expected) in [
+        ("expiration timer update: off", Expiration::Off),
+        ("expiration timer update: after read 5 min", Expiration::AfterRead(300)),
+    ] {
+        let heard = take(kind);
+        assert_eq!((heard.said, heard.expiration), (Said::TimerChanged, expected));
+    }
+    assert_eq!(take("typing started").said, Said::Typing { started: true });
+    for kind in ["read receipt of two messages", "read receipt of two messages, packed (must be accepted)"] {
+        let Said::Receipt { read: true, sent_at } = take(kind).said else { panic!("{kind}") };
+        assert_eq!(sent_at.len(), 2, "{kind}");
+    }
+    assert!(matches!(take("unsend").said, Said::Unsend { author, .. } if author == author_a));
+    assert_eq!(take("message request response").said, Said::Accepted);
+    assert_eq!(take("media saved notice").said, Said::Extraction { screenshot: false });
+    for (kind, step) in [
+        ("call pre-offer", CallStep::Ringing),
+        ("call offer", CallStep::Ringing),
+        ("call ICE candidates", CallStep::Other),
+    ] {
+        assert!(matches!(take(kind).said, Said::Call { step: heard, .. } if heard == step), "{kind}");
+    }
+    // What belongs to groups is kept until groups are there.
+    for (kind, heard) in read {
+        assert!(kind.starts_with("group "), "{kind} is not checked");
+        assert_eq!(heard.said, Said::Unknown, "{kind}");
+    }
 }
 
 #[test]

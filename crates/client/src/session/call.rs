@@ -11,8 +11,10 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::network::NetworkError;
 use crate::profile::OpenError;
+use crate::said::Timer;
 use crate::settings::Settings;
-use crate::types::{MessageId, MessageState};
+use crate::store::Deletion;
+use crate::types::{MessageId, MessageState, NewMessage, Search};
 
 /// Nobody waits longer in one call.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,10 +34,7 @@ pub enum Call {
     CheckNetwork {
         file: String,
     },
-    Send {
-        to: String,
-        text: String,
-    },
+    Send(NewMessage),
     WaitFor {
         id: MessageId,
         state: MessageState,
@@ -43,6 +42,9 @@ pub enum Call {
     },
     TakeBack {
         id: MessageId,
+    },
+    WaitUntilSent {
+        timeout_ms: u64,
     },
     Fetch,
     Chats,
@@ -56,13 +58,77 @@ pub enum Call {
     MarkPrinted {
         ids: Vec<MessageId>,
     },
+    FindMessage {
+        id: String,
+    },
+    Edit {
+        id: MessageId,
+        text: String,
+    },
+    React {
+        id: MessageId,
+        emoji: String,
+        #[serde(default)]
+        remove: bool,
+    },
+    Delete {
+        id: MessageId,
+        from: Deletion,
+    },
+    MarkRead {
+        id: MessageId,
+    },
+    SetUnread {
+        chat: String,
+        unread: bool,
+    },
+    SetTyping {
+        chat: String,
+        typing: bool,
+    },
+    TellSaved {
+        id: MessageId,
+    },
+    SetTimer {
+        chat: String,
+        timer: Timer,
+    },
+    SetPriority {
+        chat: String,
+        priority: i32,
+    },
+    SetMuted {
+        chat: String,
+        until: Option<u64>,
+    },
+    Search(Search),
+    Contacts {
+        #[serde(default)]
+        blocked: bool,
+    },
+    Accept {
+        chat: String,
+    },
+    SetBlocked {
+        chat: String,
+        blocked: bool,
+    },
+    SetNickname {
+        chat: String,
+        nickname: Option<String>,
+    },
+    RemoveContact {
+        chat: String,
+    },
+    SetDisplayName {
+        name: String,
+    },
+    Settings,
+    SetSettings(Settings),
     Status,
     /// Events follow as notifications.
     Subscribe,
     Lock,
-    AutoLock {
-        seconds: Option<u32>,
-    },
     Unlock {
         passphrase: Secret,
     },
@@ -99,7 +165,9 @@ impl Call {
     /// How long an attached program waits for the answer before it calls the owner stuck.
     pub(super) fn patience(&self) -> Duration {
         match self {
-            Self::WaitFor { timeout_ms, .. } => Duration::from_millis(*timeout_ms).min(MAX_WAIT) + SHORT_CALL,
+            Self::WaitFor { timeout_ms, .. } | Self::WaitUntilSent { timeout_ms } => {
+                Duration::from_millis(*timeout_ms).min(MAX_WAIT) + SHORT_CALL
+            }
             Self::Fetch => LONG_CALL,
             _ => SHORT_CALL,
         }
@@ -114,19 +182,22 @@ pub(super) async fn answer(client: &Client, call: Call) -> Result<Value, Error> 
             check_network(client, &file)?;
             Value::Null
         }
-        Call::Send { to, text } => {
-            let to = client.resolve(&to).await?;
-            json(client.send_text(&to, &text).await?)
+        Call::Send(new) => {
+            let to = client.resolve(&new.to).await?;
+            json(client.send(new.to(to)).await?)
         }
         Call::WaitFor { id, state, timeout_ms } => {
             let timeout = Duration::from_millis(timeout_ms).min(MAX_WAIT);
             json(client.wait_for(&id, state, timeout).await?)
         }
         Call::TakeBack { id } => json(client.take_back(&id).await?),
+        Call::WaitUntilSent { timeout_ms } => {
+            json(client.wait_until_sent(Duration::from_millis(timeout_ms).min(MAX_WAIT)).await?)
+        }
         Call::Fetch => json(client.fetch().await?),
         Call::Chats => json(client.chats().await?),
         Call::History { chat, limit } => {
-            let chat = client.resolve(&chat).await?;
+            let chat = client.resolve_chat(&chat).await?;
             json(client.history(&chat, usize::try_from(limit).unwrap_or(usize::MAX)).await?)
         }
         Call::Unprinted { limit } => {
@@ -136,12 +207,44 @@ pub(super) async fn answer(client: &Client, call: Call) -> Result<Value, Error> 
             client.mark_printed(ids).await?;
             Value::Null
         }
-        Call::Status => json(client.status().await?),
-        Call::AutoLock { seconds } => {
-            let settings = client.settings().await?;
-            client.set_settings(Settings { auto_lock: seconds, ..settings }).await?;
-            Value::Null
+        Call::FindMessage { id } => json(client.find_message(&id).await?),
+        Call::Edit { id, text } => json(client.edit(&id, &text).await?),
+        Call::React { id, emoji, remove } => json(client.react(&id, &emoji, remove).await?),
+        Call::Delete { id, from } => json(client.delete(&id, from).await?),
+        Call::MarkRead { id } => json(client.mark_read(&id).await?),
+        Call::SetUnread { chat, unread } => {
+            json(client.set_unread(&client.resolve_chat(&chat).await?, unread).await?)
         }
+        Call::SetTyping { chat, typing } => {
+            json(client.set_typing(&client.resolve_chat(&chat).await?, typing).await?)
+        }
+        Call::TellSaved { id } => json(client.tell_saved(&id).await?),
+        Call::SetTimer { chat, timer } => {
+            json(client.set_timer(&client.resolve_chat(&chat).await?, timer).await?)
+        }
+        Call::SetPriority { chat, priority } => {
+            json(client.set_priority(&client.resolve_chat(&chat).await?, priority).await?)
+        }
+        Call::SetMuted { chat, until } => {
+            json(client.set_muted(&client.resolve_chat(&chat).await?, until).await?)
+        }
+        Call::Search(search) => json(client.search(search).await?),
+        Call::Contacts { blocked } => json(client.contacts(blocked).await?),
+        Call::Accept { chat } => json(client.accept(&client.resolve_chat(&chat).await?).await?),
+        Call::SetBlocked { chat, blocked } => {
+            json(client.set_blocked(&client.resolve_chat(&chat).await?, blocked).await?)
+        }
+        Call::SetNickname { chat, nickname } => {
+            let chat = client.resolve_chat(&chat).await?;
+            json(client.set_nickname(&chat, nickname.as_deref()).await?)
+        }
+        Call::RemoveContact { chat } => {
+            json(client.remove_contact(&client.resolve_chat(&chat).await?).await?)
+        }
+        Call::SetDisplayName { name } => json(client.set_display_name(&name).await?),
+        Call::Settings => json(client.settings().await?),
+        Call::SetSettings(settings) => json(client.set_settings(settings).await?),
+        Call::Status => json(client.status().await?),
         // Served by the connection, which is who gets the events, and by the owner.
         Call::Subscribe | Call::Lock | Call::Unlock { .. } => Value::Null,
     })

@@ -4,6 +4,7 @@
 //! local socket for others; or, if there is an owner, attaches to it. Every call works the same
 //! either way, because both go through [`Call`].
 
+mod acts;
 mod attached;
 mod call;
 mod owner;
@@ -19,7 +20,8 @@ use crate::client::{Client, ClientOptions};
 use crate::error::Error;
 use crate::profile::{DataDir, OpenError, OwnedProfile, ProfileName, Unlock};
 use crate::types::{
-    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, SentState, Status,
+    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, NewMessage, Search,
+    SearchResult, SentState, Status,
 };
 
 use attached::{Attached, NotAttached};
@@ -126,8 +128,16 @@ impl Session {
     ///
     /// # Errors
     /// As [`Client::resolve`] and [`Client::send_text`].
-    pub async fn send(&self, to: &str, text: &str) -> Result<Message, Error> {
-        self.call(Call::Send { to: to.to_owned(), text: text.to_owned() }).await
+    pub async fn send_text(&self, to: &str, text: &str) -> Result<Message, Error> {
+        self.send(NewMessage::text(to, text)).await
+    }
+
+    /// Queues a message with what belongs to it.
+    ///
+    /// # Errors
+    /// As [`Client::resolve`] and [`Client::send`].
+    pub async fn send(&self, new: NewMessage) -> Result<Message, Error> {
+        self.call(Call::Send(new)).await
     }
 
     /// As [`Client::wait_for`].
@@ -176,6 +186,14 @@ impl Session {
         self.call(Call::History { chat: chat.to_owned(), limit }).await
     }
 
+    /// As [`Client::search`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn search(&self, search: Search) -> Result<SearchResult, Error> {
+        self.call(Call::Search(search)).await
+    }
+
     /// As [`Client::unprinted`].
     ///
     /// # Errors
@@ -208,14 +226,6 @@ impl Session {
     /// [`Error::NotLockable`] if the profile has no passphrase.
     pub async fn lock(&self) -> Result<(), Error> {
         self.call(Call::Lock).await
-    }
-
-    /// Locks the profile from now on by itself when nobody has asked for anything for so many seconds; `None` ends that.
-    ///
-    /// # Errors
-    /// [`Error::NotLockable`] if the profile has no passphrase.
-    pub async fn set_auto_lock(&self, seconds: Option<u32>) -> Result<(), Error> {
-        self.call(Call::AutoLock { seconds }).await
     }
 
     /// Ends [`Self::lock`]. Does nothing if the profile is not locked.

@@ -84,10 +84,12 @@ impl Owner {
                 if !matches!(call, Call::Status | Call::Account) {
                     self.touch();
                 }
-                if let Call::AutoLock { seconds: Some(_) } = call {
+                let sets_it = matches!(call, Call::SetSettings(_));
+                if let Call::SetSettings(settings) = &call
+                    && settings.auto_lock.is_some_and(|limit| limit > 0)
+                {
                     self.check_lockable()?;
                 }
-                let sets_it = matches!(call, Call::AutoLock { .. });
                 let answer = tokio::select! {
                     answer = call::answer(client, call) => answer,
                     _ = locking.wait_for(|locking| *locking) => Err(self.locked()),

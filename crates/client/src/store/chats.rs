@@ -17,6 +17,9 @@ use super::{
 use crate::said::{Details, QuotedMessage, Timer};
 use crate::types::{MessageId, MessageState};
 
+/// So many digits name a message, if no other begins with them.
+const SHORTEST_ID: usize = 6;
+
 impl ClientStore {
     /// The chats: pinned ones first, then that with the newest message; at most `limit` or [`super::MAX_PAGE`]. Hidden ones
     /// are left out, and those of whom one wants nothing.
@@ -93,6 +96,39 @@ impl ClientStore {
             Ok(message) => Ok(Some(message)),
             Err(Failure::Store(StoreError::UnknownMessage(_))) => Ok(None),
             Err(other) => Err(other),
+        })
+    }
+
+    /// The message whose id begins like this, if exactly one does.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownMessage`] if none does; [`StoreError::NotAllowed`] if several do, or the text is no beginning
+    /// of an id or shorter than six digits.
+    pub fn find_message(&self, beginning: &str) -> Result<MessageRow, StoreError> {
+        self.read("look for a message", |connection| {
+            let beginning = beginning.trim().to_ascii_lowercase();
+            let is_id =
+                beginning.len() <= MessageId::LENGTH && beginning.bytes().all(|b| b.is_ascii_hexdigit());
+            if beginning.len() < SHORTEST_ID || !is_id {
+                return Err(StoreError::NotAllowed(
+                    "an id of a message has 32 hex digits, of which the first six do",
+                )
+                .into());
+            }
+            let pad = |digit: &str| {
+                let missing = MessageId::LENGTH.saturating_sub(beginning.len());
+                hex::decode(format!("{beginning}{}", digit.repeat(missing))).unwrap_or_default()
+            };
+            let (first, last) = (pad("0"), pad("f"));
+            let ids: Vec<MessageId> = connection
+                .prepare_cached("SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 LIMIT 2")?
+                .query_map((first, last), message_id)?
+                .collect::<Result<_, _>>()?;
+            match ids.as_slice() {
+                [id] => find(connection, &own_id(connection)?, id),
+                [] => Err(StoreError::NoSuchMessage(beginning).into()),
+                _ => Err(StoreError::NotAllowed("several messages have ids that begin like this").into()),
+            }
         })
     }
 

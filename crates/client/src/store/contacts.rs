@@ -183,42 +183,59 @@ impl ClientStore {
     /// # Errors
     /// [`RecipientError`] says what is wrong and offers what there is.
     pub fn resolve_recipient(&self, text: &str) -> Result<AccountId, RecipientError> {
-        let text = text.trim();
-        if looks_like_an_id(text) {
-            let id = AccountId::from_hex(text)?;
-            if id.prefix() != IdPrefix::Account {
-                return Err(RecipientError::NotAnAccount { prefix: id.prefix().to_byte() });
-            }
-            id.x25519().map_err(InvalidAccountId::from)?;
-            return Ok(id);
-        }
         let contacts = self.read("read the contacts", |connection| Ok(list(connection, MAX_PAGE, false)?))?;
-        let wanted = text.to_lowercase();
-        let named = |name: fn(&Contact) -> Option<&String>| -> Vec<AccountId> {
-            contacts
-                .iter()
-                .filter(|one| name(one).is_some_and(|name| name.to_lowercase() == wanted))
-                .map(|one| one.id)
-                .collect()
-        };
-        let mut found = named(|one| one.nickname.as_ref());
-        if found.is_empty() {
-            found = named(|one| one.name.as_ref());
+        named(text.trim(), &contacts)
+    }
+
+    /// As [`Self::resolve_recipient`], and also those one has blocked.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve_contact(&self, text: &str) -> Result<AccountId, RecipientError> {
+        let contacts = self.read("read the contacts", |connection| {
+            let mut contacts = list(connection, MAX_PAGE, false)?;
+            contacts.extend(list(connection, MAX_PAGE, true)?);
+            Ok(contacts)
+        })?;
+        named(text.trim(), &contacts)
+    }
+}
+
+/// The account id that a text is, or that of the contact it names.
+fn named(text: &str, contacts: &[Contact]) -> Result<AccountId, RecipientError> {
+    if looks_like_an_id(text) {
+        let id = AccountId::from_hex(text)?;
+        if id.prefix() != IdPrefix::Account {
+            return Err(RecipientError::NotAnAccount { prefix: id.prefix().to_byte() });
         }
-        match found.as_slice() {
-            [one] => Ok(*one),
-            [] => Err(RecipientError::Unknown {
-                name: text.to_owned(),
-                candidates: contacts
-                    .iter()
-                    .filter_map(|one| one.nickname.clone().or_else(|| one.name.clone()))
-                    .take(MAX_CANDIDATES)
-                    .collect(),
-            }),
-            _ => {
-                found.truncate(MAX_CANDIDATES);
-                Err(RecipientError::Ambiguous { name: text.to_owned(), candidates: found })
-            }
+        id.x25519().map_err(InvalidAccountId::from)?;
+        return Ok(id);
+    }
+    let wanted = text.to_lowercase();
+    let called = |name: fn(&Contact) -> Option<&String>| -> Vec<AccountId> {
+        contacts
+            .iter()
+            .filter(|one| name(one).is_some_and(|name| name.to_lowercase() == wanted))
+            .map(|one| one.id)
+            .collect()
+    };
+    let mut found = called(|one| one.nickname.as_ref());
+    if found.is_empty() {
+        found = called(|one| one.name.as_ref());
+    }
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(RecipientError::Unknown {
+            name: text.to_owned(),
+            candidates: contacts
+                .iter()
+                .filter_map(|one| one.nickname.clone().or_else(|| one.name.clone()))
+                .take(MAX_CANDIDATES)
+                .collect(),
+        }),
+        _ => {
+            found.truncate(MAX_CANDIDATES);
+            Err(RecipientError::Ambiguous { name: text.to_owned(), candidates: found })
         }
     }
 }
@@ -478,6 +495,12 @@ impl Work<'_> {
             self.documents.contacts.contacts().filter(|(id, _)| *id != self.own).collect();
         for (id, contact) in &shared {
             let new = !gone.remove(id);
+            if new && self.is_left_over(id, contact)? {
+                if let Err(error) = self.documents.contacts.remove_contact(id) {
+                    tracing::warn!(%error, "a contact cannot be erased on other devices");
+                }
+                continue;
+            }
             if project(self.tx, id, contact, true)? {
                 self.changes.chats.insert(*id);
             }
@@ -491,6 +514,19 @@ impl Work<'_> {
             self.erase(&id, at)?;
         }
         Ok(())
+    }
+
+    /// Whether a contact that another device brings is only a request that this device has erased meanwhile. What came and
+    /// went here between two pushes left no trace in the document, so the other device could not know.
+    fn is_left_over(&self, id: &AccountId, contact: &Shared) -> Result<bool, Failure> {
+        if contact.approved || contact.blocked || !contact.nickname.is_empty() {
+            return Ok(false);
+        }
+        let created = contact.created.unwrap_or_default();
+        Ok(self
+            .tx
+            .prepare_cached("SELECT 1 FROM contact WHERE id = ?1 AND erased_at > 0 AND erased_at >= ?2")?
+            .exists((id.as_bytes(), millis(created)))?)
     }
 
     /// Erases what is known of a contact and the conversation here, as of `at`.

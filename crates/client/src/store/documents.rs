@@ -98,7 +98,8 @@ impl ClientStore {
                     )?
                     .exists((namespace.0, long_ago))?;
                 let Some(document) = work.documents.by_namespace(namespace) else { continue };
-                if !document.needs_push() && !(aged && document.seqno() > 0) {
+                let lies_long = aged && document.seqno() > 0;
+                if !document.needs_push() && !lies_long {
                     continue;
                 }
                 match document.push(now) {

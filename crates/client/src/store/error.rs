@@ -80,6 +80,9 @@ pub enum StoreError {
     /// No message has this id.
     #[error("no message has the id {0}")]
     UnknownMessage(MessageId),
+    /// No message has an id that begins like this.
+    #[error("no message has an id that begins with {0}")]
+    NoSuchMessage(String),
     /// A value is larger than the database takes.
     #[error("{what} has {size} bytes, the limit is {limit}")]
     TooLarge {
@@ -115,6 +118,11 @@ impl StoreError {
                 "nothing has changed; make room on the disk for once more the size of the database and try again"
                     .to_owned()
             }
+            Self::UnknownMessage(_) | Self::NoSuchMessage(_) => {
+                "`history` shows the ids of a chat's messages".to_owned()
+            }
+            Self::NotAllowed(_) => "nothing has changed".to_owned(),
+            Self::TooLarge { .. } => "make it shorter".to_owned(),
             Self::NoAccount => "make one with `account create` or `account restore`".to_owned(),
             _ => return None,
         })

@@ -129,6 +129,33 @@ impl ClientStore {
         })
     }
 
+    /// Puts a content into the outbox as it is. For tests that speak as other programs do.
+    #[doc(hidden)]
+    pub fn queue_content(
+        &self,
+        to: &AccountId,
+        content: &Content,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Changes, StoreError> {
+        self.work("queue a content", now, |work| {
+            let id = MessageId::of(&work.own, sent_at);
+            let new = Outgoing {
+                id: &id,
+                recipient: to,
+                sent_at,
+                content,
+                ttl: MESSAGE_TTL,
+                own_ttl: None,
+                until: None,
+            };
+            work.queue(&new, Copy::Recipient, to, content, MESSAGE_TTL)?;
+            work.changes.to_send = true;
+            Ok(())
+        })
+        .map(|((), changes)| changes)
+    }
+
     /// Forgets what is of no use any more at `now`.
     ///
     /// # Errors
@@ -167,6 +194,22 @@ impl ClientStore {
                 |row| row.get(0),
             )?)
         })
+    }
+
+    /// How much waits for a swarm: copies of messages and notices, documents with changes, deletions.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn waiting_count(&self, now: Timestamp) -> Result<u32, StoreError> {
+        let documents = u32::from(self.documents_wait(now)?);
+        let others: u32 = self.read("read the outbox", |connection| {
+            Ok(connection.query_row(
+                "SELECT (SELECT count(*) FROM outgoing) + (SELECT count(*) FROM own_swarm)",
+                [],
+                |row| row.get(0),
+            )?)
+        })?;
+        Ok(others.saturating_add(documents))
     }
 
     /// Notes an attempt that did not end the waiting: why, and when to try again. The message's

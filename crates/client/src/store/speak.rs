@@ -6,6 +6,7 @@ use std::time::Duration;
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::content::{Content, Expiration};
+use serde::{Deserialize, Serialize};
 
 use super::chats::{self, NewMessage, id_bytes};
 use super::error::Failure;
@@ -31,7 +32,8 @@ const MAX_REACTIONS: i64 = 20;
 const REACTIONS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How far a message is taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Deletion {
     /// On this device. A restored account gets it back as long as the swarm has it.
     ThisDevice,

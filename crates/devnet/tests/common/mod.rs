@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+pub mod devices;
 pub mod in_process;
 
 use std::io::{BufRead as _, BufReader, Write as _};

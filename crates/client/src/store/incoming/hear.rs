@@ -440,10 +440,8 @@ impl Work<'_> {
             return Ok(());
         }
         self.hear_profile(heard, chat, fresh)?;
-        if !before.approved_me {
-            self.notice(item, heard, chat, RowKind::Accepted, &Details::default())?;
-        }
-        Ok(())
+        // Also when a message of theirs came before it: every device is to show the same.
+        self.notice(item, heard, chat, RowKind::Accepted, &Details::default()).map(drop)
     }
 
     /// How far messages of ours have come.

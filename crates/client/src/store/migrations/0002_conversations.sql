@@ -73,7 +73,7 @@ CREATE TABLE edit (
     text    TEXT NOT NULL,
     -- The hash of the copy in the account's own swarm, if one is known.
     own_hash TEXT
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX edit_target ON edit (target, sent_at, id);
 
@@ -96,7 +96,8 @@ ALTER TABLE set_aside ADD COLUMN expires_at INTEGER;
 CREATE INDEX set_aside_chat ON set_aside (chat) WHERE chat IS NOT NULL;
 
 -- Everything of this account that no majority of a swarm has signed for yet. The id is made of the sent timestamp, as
--- that of a message, also where nothing is shown.
+-- that of a message, also where nothing is shown. Texts lie in tables with row ids only: the other kind is no place for
+-- rows that are large, and moves them about.
 CREATE TABLE outgoing (
     id        BLOB NOT NULL CHECK (length(id) = 16),
     -- 0 to the recipient's swarm, 1 to the account's own swarm for its other devices.
@@ -112,7 +113,7 @@ CREATE TABLE outgoing (
     attempts  INTEGER NOT NULL DEFAULT 0,
     next_try  INTEGER NOT NULL,
     PRIMARY KEY (id, copy)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 INSERT INTO outgoing (id, copy, recipient, sent_at, ttl, attempts, next_try)
 SELECT message.id, outbox.copy, CASE outbox.copy WHEN 0 THEN message.chat ELSE message.author END,

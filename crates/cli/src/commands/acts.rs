@@ -1,0 +1,257 @@
+//! Commands that change something and wait until the network has it: `edit`, `react`, `delete`, `chat`, `contact`,
+//! `settings`.
+
+use conclave_client::Session;
+use conclave_client::said::Timer;
+use conclave_client::store::Deletion;
+use conclave_client::types::ContactInfo;
+use serde_json::json;
+
+use super::look::fetch_unless;
+use super::messages::{read_input, short};
+use super::{Context, seconds};
+use crate::args::{Chat, Contact, Delete, DeleteFrom, Edit, OneChat, React, Sending, Settings, TimerMode};
+use crate::failure::Failure;
+use crate::output::tame;
+use crate::secrets;
+
+/// Muted until the owner says otherwise; far enough away, and small enough for every program that reads it.
+const FOR_EVER: u64 = 253_402_300_799_000;
+
+pub(super) async fn edit(context: &Context, args: Edit) -> Result<(), Failure> {
+    let text = match args.text {
+        Some(text) => text,
+        None => read_input()?,
+    };
+    over(context, args.sending, async |session| {
+        let message = session.find_message(&args.id).await?;
+        Ok(session.edit(&message.id, &text).await?)
+    })
+    .await
+}
+
+pub(super) async fn react(context: &Context, args: React) -> Result<(), Failure> {
+    over(context, args.sending, async |session| {
+        let message = session.find_message(&args.id).await?;
+        Ok(session.react(&message.id, &args.emoji, args.remove).await?)
+    })
+    .await
+}
+
+pub(super) async fn delete(context: &Context, args: Delete) -> Result<(), Failure> {
+    let from = match args.from {
+        DeleteFrom::ThisDevice => Deletion::ThisDevice,
+        DeleteFrom::MyDevices => Deletion::MyDevices,
+        DeleteFrom::Everywhere => Deletion::Everywhere,
+    };
+    over(context, args.sending, async |session| {
+        let message = session.find_message(&args.id).await?;
+        Ok(session.delete(&message.id, from).await?)
+    })
+    .await
+}
+
+pub(super) async fn chat(context: &Context, args: Chat) -> Result<(), Failure> {
+    match args {
+        Chat::Read { chat, up_to, sending } => {
+            over(context, sending, async |session| {
+                let message = match up_to {
+                    Some(id) => Some(session.find_message(&id).await?),
+                    None => session.history(&chat, 1).await?.pop(),
+                };
+                match message {
+                    Some(message) => Ok(session.mark_read(&message.id).await?),
+                    None => Ok(()),
+                }
+            })
+            .await
+        }
+        Chat::Unread(one) => {
+            on(context, &one, async |session, chat| session.set_unread(chat, true).await).await
+        }
+        Chat::Pin(one) => on(context, &one, async |session, chat| session.set_priority(chat, 1).await).await,
+        Chat::Unpin(one) => {
+            on(context, &one, async |session, chat| session.set_priority(chat, 0).await).await
+        }
+        Chat::Hide(one) => {
+            on(context, &one, async |session, chat| session.set_priority(chat, -1).await).await
+        }
+        Chat::Mute { chat, time, sending } => {
+            let until = time.map_or(FOR_EVER, |time| {
+                let until = std::time::SystemTime::now() + time;
+                let since = until.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_millis()).unwrap_or(FOR_EVER)
+            });
+            let one = OneChat { chat, sending };
+            on(context, &one, async |session, chat| session.set_muted(chat, Some(until)).await).await
+        }
+        Chat::Unmute(one) => {
+            on(context, &one, async |session, chat| session.set_muted(chat, None).await).await
+        }
+        Chat::Timer { chat, mode, time, sending } => {
+            let length = time.map_or(0, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+            let timer = match mode {
+                TimerMode::AfterRead if length > 0 => Timer::AfterRead(length),
+                TimerMode::AfterSend if length > 0 => Timer::AfterSend(length),
+                _ => Timer::Off,
+            };
+            let one = OneChat { chat, sending };
+            on(context, &one, async |session, chat| session.set_timer(chat, timer).await).await
+        }
+        Chat::Typing { chat, stop } => {
+            on(context, &chat, async |session, chat| session.set_typing(chat, !stop).await).await
+        }
+    }
+}
+
+pub(super) async fn contact(context: &Context, args: Contact) -> Result<(), Failure> {
+    match args {
+        Contact::List { blocked, offline } => list(context, blocked, offline).await,
+        Contact::Accept(one) => on(context, &one, async |session, chat| session.accept(chat).await).await,
+        Contact::Block(one) => {
+            on(context, &one, async |session, chat| session.set_blocked(chat, true).await).await
+        }
+        Contact::Unblock(one) => {
+            on(context, &one, async |session, chat| session.set_blocked(chat, false).await).await
+        }
+        Contact::Rename { contact, name, sending } => {
+            let one = OneChat { chat: contact, sending };
+            on(context, &one, async |session, chat| session.set_nickname(chat, name.as_deref()).await).await
+        }
+        Contact::Remove { contact, yes } => {
+            if !yes && !confirmed("Erase the contact and the conversation on all your devices?")? {
+                return Ok(());
+            }
+            on(context, &contact, async |session, chat| session.remove_contact(chat).await).await
+        }
+    }
+}
+
+async fn list(context: &Context, blocked: bool, offline: bool) -> Result<(), Failure> {
+    let session = context.open(!offline).await?;
+    let listed = async {
+        fetch_unless(context, &session, offline).await;
+        let contacts = session.contacts(blocked).await?;
+        for contact in &contacts {
+            context.output.line(contact, || describe(contact));
+        }
+        if contacts.is_empty() {
+            context.output.note(if blocked { "Nobody is blocked." } else { "No contacts yet." });
+        }
+        Ok(())
+    }
+    .await;
+    session.close().await;
+    listed
+}
+
+fn describe(contact: &ContactInfo) -> String {
+    let name = match (&contact.nickname, &contact.name) {
+        (Some(nickname), Some(name)) => format!("{} ({})", tame(nickname), tame(name)),
+        (Some(name), None) | (None, Some(name)) => tame(name),
+        (None, None) => short(&contact.account_id),
+    };
+    let waits = if contact.approved && !contact.approved_me { "  (has not answered yet)" } else { "" };
+    format!("{name}{waits}\n    {}", contact.account_id)
+}
+
+pub(super) async fn settings(context: &Context, args: Settings) -> Result<(), Failure> {
+    let session = context.open(false).await?;
+    let shown = async {
+        let mut settings = session.settings().await?;
+        let before = settings;
+        settings.read_receipts = args.read_receipts.unwrap_or(settings.read_receipts);
+        settings.typing = args.typing.unwrap_or(settings.typing);
+        settings.delivery_receipts = args.delivery_receipts.unwrap_or(settings.delivery_receipts);
+        if let Some(minutes) = args.auto_lock {
+            settings.auto_lock = (minutes > 0).then(|| minutes.saturating_mul(60));
+        }
+        if settings != before {
+            session.set_settings(settings).await?;
+        }
+        let mut line = json!(settings);
+        if let Some(fields) = line.as_object_mut() {
+            fields.insert("event".to_owned(), "settings".into());
+        }
+        let word = |on: bool| if on { "on" } else { "off" };
+        context.output.line(&line, || {
+            format!(
+                "read receipts      {}\ntyping             {}\ndelivery receipts  {}\nauto-lock          {}",
+                word(settings.read_receipts),
+                word(settings.typing),
+                word(settings.delivery_receipts),
+                settings
+                    .auto_lock
+                    .map_or_else(|| "off".to_owned(), |seconds| format!("after {} min", seconds / 60)),
+            )
+        });
+        Ok(())
+    }
+    .await;
+    session.close().await;
+    shown
+}
+
+pub(super) async fn rename_account(context: &Context, name: &str, sending: Sending) -> Result<(), Failure> {
+    over(context, sending, async |session| Ok(session.set_display_name(name).await?)).await
+}
+
+/// Does something to one conversation.
+async fn on(
+    context: &Context,
+    one: &OneChat,
+    act: impl AsyncFnOnce(&Session, &str) -> Result<(), conclave_client::Error>,
+) -> Result<(), Failure> {
+    over(context, one.sending, async |session| Ok(act(session, &one.chat).await?)).await
+}
+
+/// Opens the profile, does something, and waits until the network has what follows from it.
+async fn over(
+    context: &Context,
+    sending: Sending,
+    act: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let session = context.or_stopped(context.open(true)).await?;
+    let done = async {
+        act(&session).await?;
+        sent(context, &session, sending.timeout).await
+    }
+    .await;
+    session.close().await;
+    done
+}
+
+/// Waits until nothing waits, and says how it ended.
+async fn sent(context: &Context, session: &Session, timeout: u64) -> Result<(), Failure> {
+    let output = context.output;
+    output.progress("waiting until the network has it …");
+    let waited = tokio::select! {
+        waited = session.wait_until_sent(seconds(timeout)) => Some(waited?),
+        () = context.stop.asked() => None,
+    };
+    output.progress_done();
+    if waited == Some(0) {
+        output.line(&json!({"event": "done"}), || "done".to_owned());
+        return Ok(());
+    }
+    let (kind, what) = match waited {
+        Some(_) => ("unreachable", "it is done on this device, but the network does not have all of it yet"),
+        None => ("interrupted", "it is done on this device; waiting for the network was interrupted"),
+    };
+    Err(Failure::unreachable(
+        kind,
+        what,
+        "it stays queued and is sent as soon as the profile is used again and the network can be reached",
+    ))
+}
+
+/// Asks on the terminal.
+fn confirmed(question: &str) -> Result<bool, Failure> {
+    secrets::confirm(question)?.ok_or_else(|| {
+        Failure::usage(
+            "not_confirmed",
+            "this is only done after asking, and there is no terminal to ask on",
+            "use --yes",
+        )
+    })
+}

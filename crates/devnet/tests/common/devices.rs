@@ -1,0 +1,196 @@
+//! Devices of people, each a client of its own in this process, on a real network.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+use std::time::Duration;
+
+use conclave_client::profile::{DataDir, ProfileName, Protection};
+use conclave_client::types::{ChatSummary, ContactInfo, Event, Message, MessageId};
+use conclave_client::{Client, ClientOptions, accounts};
+use conclave_crypto::{AccountId, RecoveryPhrase};
+use conclave_testkit::personas::Persona;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use super::in_process::InProcess;
+
+/// Long enough for anything that is going to happen; what is waited for ends the wait sooner.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One device.
+pub struct Device {
+    pub name: String,
+    pub client: Client,
+    pub id: AccountId,
+    events: tokio::sync::Mutex<Receiver<Event>>,
+}
+
+impl Device {
+    /// A device of a person, which finds what is there of their account.
+    pub fn of(net: &InProcess, persona: Persona, person: &str, number: u32) -> Self {
+        let name = format!("{person}{number}");
+        let words = RecoveryPhrase::from_seed16(&persona.seed()).words();
+        let dir = DataDir::new(net.dir.path().join("clients").join(&name));
+        let profile = ProfileName::new(&name).unwrap();
+        let network = Some(&net.network);
+        let (owned, info) =
+            accounts::restore(&dir, &profile, Some(person), &words, &Protection::KeyFile, network).unwrap();
+        let client = Client::start(owned, ClientOptions::default()).unwrap();
+        let events = tokio::sync::Mutex::new(client.events());
+        Self { name, client, id: AccountId::from_hex(&info.account_id).unwrap(), events }
+    }
+
+    /// Waits until `look` finds what it looks for.
+    #[track_caller]
+    pub fn until<T>(&self, what: &str, look: impl AsyncFn(&Client) -> Option<T>) -> impl Future<Output = T> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let waiting = async {
+                loop {
+                    if let Some(found) = look(&self.client).await {
+                        return found;
+                    }
+                    match self.events.lock().await.recv().await {
+                        Ok(_) | Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => panic!("{} has ended", self.name),
+                    }
+                }
+            };
+            match tokio::time::timeout(PATIENCE, waiting).await {
+                Ok(found) => found,
+                Err(_) => {
+                    let late = if look(&self.client).await.is_some() {
+                        " (it is so, but nothing was told)"
+                    } else {
+                        ""
+                    };
+                    panic!("{caller}: {} never came to see: {what}{late}", self.name)
+                }
+            }
+        }
+    }
+
+    /// Waits for a message of a chat that is as wanted.
+    #[track_caller]
+    pub fn sees(
+        &self,
+        chat: AccountId,
+        what: &str,
+        wanted: impl Fn(&Message) -> bool,
+    ) -> impl Future<Output = Message> {
+        self.until(what, async move |client| {
+            client.history(&chat, 100).await.unwrap().into_iter().find(|message| wanted(message))
+        })
+    }
+
+    /// Waits for a text in a chat.
+    #[track_caller]
+    pub fn reads(&self, chat: AccountId, text: &str) -> impl Future<Output = Message> {
+        self.sees(chat, text, move |message| message.text == text)
+    }
+
+    /// Waits until a message is as wanted.
+    #[track_caller]
+    pub fn finds(
+        &self,
+        chat: AccountId,
+        id: &MessageId,
+        what: &str,
+        wanted: impl Fn(&Message) -> bool,
+    ) -> impl Future<Output = Message> {
+        self.sees(chat, what, move |message| message.id == *id && wanted(message))
+    }
+
+    /// Waits until a message is gone.
+    #[track_caller]
+    pub fn loses(&self, chat: AccountId, id: &MessageId) -> impl Future<Output = ()> {
+        self.until("it is gone", async move |client| {
+            let history = client.history(&chat, 100).await.unwrap();
+            history.iter().all(|message| message.id != *id).then_some(())
+        })
+    }
+
+    /// Waits for a typing notice.
+    pub async fn types(&self, chat: AccountId, typing: bool) {
+        let waiting = async {
+            loop {
+                match self.events.lock().await.recv().await {
+                    Ok(Event::Typing(event)) if event.chat == chat.to_hex() && event.typing == typing => {
+                        return;
+                    }
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => panic!("{} has ended", self.name),
+                }
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(waited.is_ok(), "{} never came to see: typing {typing}", self.name);
+    }
+
+    /// Waits until the line of a chat is as wanted.
+    #[track_caller]
+    pub fn lists(
+        &self,
+        chat: AccountId,
+        what: &str,
+        wanted: impl Fn(&ChatSummary) -> bool,
+    ) -> impl Future<Output = ChatSummary> {
+        self.until(what, async move |client| {
+            let chats = client.chats().await.unwrap();
+            chats.into_iter().find(|line| line.chat == chat.to_hex() && wanted(line))
+        })
+    }
+
+    /// Waits until a contact is as wanted.
+    #[track_caller]
+    pub fn knows(
+        &self,
+        id: AccountId,
+        what: &str,
+        wanted: impl Fn(&ContactInfo) -> bool,
+    ) -> impl Future<Output = ContactInfo> {
+        self.until(what, async move |client| {
+            let mut contacts = client.contacts(false).await.unwrap();
+            contacts.extend(client.contacts(true).await.unwrap());
+            contacts.into_iter().find(|contact| contact.account_id == id.to_hex() && wanted(contact))
+        })
+    }
+
+    /// What a chat says, oldest first.
+    pub async fn texts(&self, chat: AccountId) -> Vec<String> {
+        let history = self.client.history(&chat, 1_000).await.unwrap();
+        history.into_iter().map(|message| message.text).collect()
+    }
+
+    /// Sends a text, and waits until a majority has it.
+    pub async fn says(&self, to: AccountId, text: &str) -> Message {
+        let message = self.client.send_text(&to, text).await.unwrap();
+        self.sent().await;
+        message
+    }
+
+    /// Waits until everything this device has to send is sent.
+    #[track_caller]
+    pub fn sent(&self) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let waiting = self.client.wait_until_sent(PATIENCE).await.unwrap();
+            assert_eq!(waiting, 0, "{caller}: {} cannot send everything", self.name);
+        }
+    }
+
+    /// Waits until this device has been told everything that is in its swarm.
+    pub async fn up_to_date(&self) {
+        let report = self.client.fetch().await.unwrap();
+        assert_eq!(report.answered, report.members);
+    }
+
+    pub async fn stop(self) {
+        self.client.shutdown().await;
+    }
+}
