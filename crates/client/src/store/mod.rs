@@ -18,6 +18,8 @@ mod cursors;
 mod documents;
 mod error;
 mod incoming;
+#[cfg(test)]
+mod inspect;
 mod key;
 mod meta;
 mod migrations;
