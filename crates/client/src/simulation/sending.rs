@@ -36,6 +36,10 @@ impl World {
         let elapsed = self.elapsed();
         let (now, person) = (self.time_of(device), self.devices[device].person);
         let Some(process) = &mut self.devices[device].process else { return Ok(()) };
+        // It was woken earlier, and goes by what it saw then.
+        if process.next_wake.is_none_or(|at| elapsed < at) {
+            return Ok(());
+        }
         process.next_wake = None;
         if elapsed >= process.looked_at_documents {
             process.looked_at_documents = elapsed + LOOK_AT_DOCUMENTS.as_millis() as u64;
