@@ -35,7 +35,9 @@ impl World {
             830..850 => self.changes_settings(device),
             850..865 => {
                 let unread = self.chance(700);
-                self.does_it(device, Kind::MarkedUnread, &chat, |store, chat, now| store.set_unread(chat, unread, now))
+                self.does_it(device, Kind::MarkedUnread, &chat, |store, chat, now| {
+                    store.set_unread(chat, unread, now)
+                })
             }
             865..890 => {
                 let name = format!("nick{}", self.below(100));
@@ -56,7 +58,9 @@ impl World {
                 self.does_it(device, Kind::Muted, &chat, |store, chat, now| store.set_muted(chat, until, now))
             }
             945..960 => self.erases(device, to),
-            960..980 => self.does_it(device, Kind::Accepted, &chat, |store, chat, now| store.accept(chat, now)),
+            960..980 => {
+                self.does_it(device, Kind::Accepted, &chat, |store, chat, now| store.accept(chat, now))
+            }
             980..990 => {
                 let number = self.below(100);
                 let name = format!("{} {number}", self.people[person].name);
@@ -74,7 +78,11 @@ impl World {
         device: usize,
         kind: Kind,
         chat: &AccountId,
-        work: impl FnOnce(&ClientStore, &AccountId, conclave_proto::Timestamp) -> Result<crate::store::Changes, crate::store::StoreError>,
+        work: impl FnOnce(
+            &ClientStore,
+            &AccountId,
+            conclave_proto::Timestamp,
+        ) -> Result<crate::store::Changes, crate::store::StoreError>,
     ) -> Outcome {
         // With oneself much of this means nothing.
         let own = *chat == *self.people[self.devices[device].person].keys.id();
@@ -108,6 +116,8 @@ impl World {
         let reply_to = if reply { self.some_row(device, &chat, |_| true)?.map(|row| row.id) } else { None };
         let word = format!("m{}", self.number());
         let outgoing = OutgoingMessage { reply_to, ..OutgoingMessage::text(chat, word.clone()) };
+        // Whoever writes has read what came before.
+        self.reads_up_to(device, &chat, None)?;
         let written = self.with_store(device, |store, now| store.enqueue(&outgoing, now))?;
         let Some((row, changes)) = written else { return Ok(()) };
         self.note(if outgoing.reply_to.is_some() { Kind::Reply } else { Kind::Text });
@@ -197,6 +207,10 @@ impl World {
             _ => (EMOJI[self.below(EMOJI.len())].to_owned(), false),
         };
         self.say(|world| format!("{} reacts to {:?}: {emoji} {remove}", world.name(device), row.text));
+        let contact = self.with_store(device, |store, _| store.contact(chat))?.flatten();
+        if contact.is_some_and(|contact| contact.timer != Timer::Off) {
+            self.ledger.fleeting.insert(row.id.clone());
+        }
         if self.act(device, |store, now| store.react(&row.id, &emoji, remove, now))? {
             self.note(if remove { Kind::ReactionTakenBack } else { Kind::Reaction });
         }
@@ -204,19 +218,30 @@ impl World {
     }
 
     fn reads_chat(&mut self, device: usize, with: usize) -> Outcome {
-        let (chat, person) = (*self.people[with].keys.id(), self.devices[device].person);
+        let chat = *self.people[with].keys.id();
         let Some(row) = self.some_row(device, &chat, |row| !row.outgoing)? else { return Ok(()) };
-        let sorted = self.with_store(device, |store, _| store.sorted_by(&chat))?.unwrap_or_default();
-        for (_, id) in sorted {
-            let last = id == row.id;
-            self.ledger.read.insert((person, id));
-            if last {
-                break;
-            }
-        }
+        self.reads_up_to(device, &chat, Some(&row.id))?;
         self.say(|world| format!("{} has read up to {:?}", world.name(device), row.text));
         if self.act(device, |store, now| store.mark_read(&row.id, now))? {
             self.note(Kind::Read);
+        }
+        Ok(())
+    }
+
+    fn reads_up_to(
+        &mut self,
+        device: usize,
+        chat: &AccountId,
+        last: Option<&crate::types::MessageId>,
+    ) -> Outcome {
+        let person = self.devices[device].person;
+        let sorted = self.with_store(device, |store, _| store.sorted_by(chat))?.unwrap_or_default();
+        for (_, id) in sorted {
+            let is_last = Some(&id) == last;
+            self.ledger.read.insert((person, id));
+            if is_last {
+                break;
+            }
         }
         Ok(())
     }
@@ -235,6 +260,7 @@ impl World {
             _ => Timer::Off,
         };
         self.say(|world| format!("{} sets {timer:?} with {}", world.name(device), world.people[with].name));
+        self.reads_up_to(device, &chat, None)?;
         if self.act(device, |store, now| store.set_timer(&chat, timer, now))? {
             self.note(Kind::TimerChanged);
         }
@@ -259,7 +285,7 @@ impl World {
         self.does_it(device, kind, &chat, |store, chat, now| store.set_blocked(chat, blocked, now))
     }
 
-    fn erases(&mut self, device: usize, whom: usize) -> Outcome {
+    pub(super) fn erases(&mut self, device: usize, whom: usize) -> Outcome {
         let (chat, who) = (*self.people[whom].keys.id(), self.devices[device].person);
         if who == whom {
             return Ok(());

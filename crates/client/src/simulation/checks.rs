@@ -40,7 +40,9 @@ impl World {
         let swarm = self.people[to].members.len();
         if row.signed.is_some_and(|signed| signed as usize > signatures) {
             let signed = row.signed;
-            return Err(self.wrong(device, &format!("{:?} claims {signed:?} signatures of {signatures}", row.text)));
+            return Err(
+                self.wrong(device, &format!("{:?} claims {signed:?} signatures of {signatures}", row.text))
+            );
         }
         let had = |world: &Self| world.ledger.had.contains(&(to, row.id.clone()));
         let justified = match state {
@@ -52,7 +54,9 @@ impl World {
         };
         if !justified {
             let text = &row.text;
-            return Err(self.wrong(device, &format!("{text:?} is {state:?} with {signatures} of {swarm} signatures")));
+            return Err(
+                self.wrong(device, &format!("{text:?} is {state:?} with {signatures} of {swarm} signatures"))
+            );
         }
         match state {
             MessageState::StoredWeakly => self.note(super::coverage::Kind::StoredWeakly),
@@ -61,7 +65,9 @@ impl World {
             MessageState::Failed => self.note(super::coverage::Kind::Failed),
             _ => {}
         }
-        if state >= MessageState::Stored && let Some(message) = self.ledger.messages.get_mut(&row.id) {
+        if state >= MessageState::Stored
+            && let Some(message) = self.ledger.messages.get_mut(&row.id)
+        {
             message.acknowledged = true;
         }
         Ok(())
@@ -73,7 +79,8 @@ impl World {
             for with in 0..self.people.len() {
                 let mut all = Vec::new();
                 for device in &devices {
-                    let seen = self.sees(*device, with).map_err(|error| self.wrong(*device, &error.to_string()))?;
+                    let seen =
+                        self.sees(*device, with).map_err(|error| self.wrong(*device, &error.to_string()))?;
                     self.is_in_order(*device, &seen)?;
                     all.push(seen);
                 }
@@ -135,16 +142,15 @@ impl World {
         };
         let erased = self.ledger.erased.contains(&(person, with));
         let blocked = self.ledger.ever_blocked(person, with);
-        if a.contact.as_ref().map(shared) != b.contact.as_ref().map(shared) {
-            return differ(format!("{:?} and {:?}", a.contact.as_ref().map(shared), b.contact.as_ref().map(shared)));
+        let contact = |seen: &Seen| seen.contact.clone().unwrap_or_else(|| nobody(&self.people[with]));
+        let (known, there) = (contact(a), contact(b));
+        if shared(&known) != shared(&there) {
+            return differ(format!("{:?} and {:?}", shared(&known), shared(&there)));
         }
         if erased {
             return Ok(());
         }
-        let hidden = |device: &Device, id: &MessageId| {
-            let base = device.hidden.contains(id);
-            base
-        };
+        let hidden = |device: &Device, id: &MessageId| device.hidden.contains(id);
         let counts = |row: &MessageRow| {
             let word = self.ledger.of_text(&row.text).unwrap_or(&row.id);
             !hidden(&self.devices[one], &row.id)
@@ -157,13 +163,25 @@ impl World {
             for (id, row) in rows.iter().filter(|(_, row)| counts(row)) {
                 match others.get(id) {
                     None if row.kind == RowKind::Deleted => {}
-                    None => return differ(format!("only {} has {} ({:?} {:?})", self.name(of), id, row.kind, row.text)),
+                    None => {
+                        return differ(format!(
+                            "only {} has {} ({:?} {:?})",
+                            self.name(of),
+                            id,
+                            row.kind,
+                            row.text
+                        ));
+                    }
                     Some(there) => {
                         if visible(row) != visible(there) {
                             return differ(format!("{:?} and {:?}", visible(row), visible(there)));
                         }
-                        if row.reactions != there.reactions && !blocked {
-                            return differ(format!("{:?}: {:?}, {:?}", row.text, row.reactions, there.reactions));
+                        let lasting = !blocked && !self.ledger.fleeting.contains(id);
+                        if row.reactions != there.reactions && lasting {
+                            return differ(format!(
+                                "{:?}: {:?}, {:?}",
+                                row.text, row.reactions, there.reactions
+                            ));
                         }
                     }
                 }
@@ -182,10 +200,19 @@ impl World {
         if a.marked != b.marked && !(a.rows.is_empty() || b.rows.is_empty()) {
             return differ(format!("marked as unread: {} and {}", a.marked, b.marked));
         }
+        // Whoever comes late does not learn how far was read from a message of one's own that is gone.
+        let gone = |message: &&super::ledger::Message| {
+            let vanished =
+                message.unsent || message.timed || message.uncertain || !message.taken_off.is_empty();
+            message.author == person && message.to == with && vanished
+        };
+        let learnt_from = self.ledger.messages.values().filter(gone).map(|message| message.sent_at).max();
         let unread = |seen: &Seen| -> Vec<MessageId> {
-            let rows = seen.order.iter().filter(|(at, _)| *at > seen.position);
+            let rows = seen.order.iter().filter(|(at, _)| *at > seen.position && Some(*at) > learnt_from);
             rows.filter(|(_, id)| {
-                seen.rows.get(id).is_some_and(|row| !row.outgoing && counts(row) && row.kind != RowKind::Deleted)
+                seen.rows
+                    .get(id)
+                    .is_some_and(|row| !row.outgoing && counts(row) && row.kind != RowKind::Deleted)
             })
             .map(|(_, id)| id.clone())
             .collect()
@@ -214,7 +241,9 @@ impl World {
         for row in seen.rows.values().filter(|row| row.kind == RowKind::Post) {
             let Some(id) = self.ledger.of_text(&row.text) else { continue };
             if self.ledger.messages.get(id).is_some_and(|message| message.unsent) {
-                return Err(self.wrong(device, &format!("{:?} was unsent and is here as {}", row.text, row.id)));
+                return Err(
+                    self.wrong(device, &format!("{:?} was unsent and is here as {}", row.text, row.id))
+                );
             }
         }
         Ok(())
@@ -228,7 +257,12 @@ impl World {
         for (id, message) in &self.ledger.messages {
             let received = message.author == with && message.to == person;
             let sent = message.author == person && message.to == with;
-            if !(received || sent) || !message.acknowledged || message.timed || message.unsent || message.uncertain {
+            if !(received || sent)
+                || !message.acknowledged
+                || message.timed
+                || message.unsent
+                || message.uncertain
+            {
                 continue;
             }
             if message.taken_off.contains(&person)
@@ -240,7 +274,10 @@ impl World {
             if seen.rows.get(id).is_none_or(|row| row.kind != RowKind::Post) {
                 return Err(self.wrong(
                     device,
-                    &format!("{} ({id}) from {} was acknowledged and is missing", message.word, self.people[message.author].name),
+                    &format!(
+                        "{} ({id}) from {} was acknowledged and is missing",
+                        message.word, self.people[message.author].name
+                    ),
                 ));
             }
         }
@@ -260,11 +297,28 @@ impl World {
         Ok(())
     }
 
+    /// Somebody was erased, and has said nothing since: on no device is anything of them.
+    pub(super) fn stays_erased(&self, person: usize, whom: usize) -> Outcome {
+        for device in &self.people[person].devices {
+            let seen = self.sees(*device, whom).map_err(|error| self.wrong(*device, &error.to_string()))?;
+            let nobody = nobody(&self.people[whom]);
+            let known = seen.contact.filter(|contact| shared(contact) != shared(&nobody));
+            if known.is_some() || !seen.rows.is_empty() {
+                let (name, rows) = (self.people[whom].name, seen.rows.len());
+                return Err(
+                    self.wrong(*device, &format!("{name} was erased and is back, with {rows} messages"))
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// What one has written, in its newest form, is what the other reads.
     fn both_sides_read_the_same(&self) -> Outcome {
         for (id, message) in &self.ledger.messages {
             let pair = [(message.author, message.to), (message.to, message.author)];
-            if pair.iter().any(|pair| self.ledger.blocked.contains(pair) || self.ledger.erased.contains(pair)) {
+            if pair.iter().any(|pair| self.ledger.blocked.contains(pair) || self.ledger.erased.contains(pair))
+            {
                 continue;
             }
             let text = |person: usize| -> Vec<(usize, String)> {
@@ -277,9 +331,14 @@ impl World {
             };
             for (one, mine) in text(message.author) {
                 for (other, theirs) in text(message.to) {
-                    if mine != theirs && !self.devices[one].hidden.contains(id) && !self.devices[other].hidden.contains(id) {
+                    if mine != theirs
+                        && !self.devices[one].hidden.contains(id)
+                        && !self.devices[other].hidden.contains(id)
+                    {
                         let (one, other) = (self.name(one), self.name(other));
-                        return Err(Violation(format!("{one} reads {mine:?} where {other} reads {theirs:?} ({id})")));
+                        return Err(Violation(format!(
+                            "{one} reads {mine:?} where {other} reads {theirs:?} ({id})"
+                        )));
                     }
                 }
             }
@@ -290,10 +349,22 @@ impl World {
 
 /// What of a row all devices show.
 fn visible(row: &MessageRow) -> impl PartialEq + std::fmt::Debug + '_ {
-    (
-        (&row.text, row.kind, row.outgoing, row.request),
-        (row.edited_at, row.quote, row.timer, &row.details),
-    )
+    ((&row.text, row.kind, row.outgoing, row.request), (row.edited_at, row.quote, row.timer, &row.details))
+}
+
+/// A contact of whom nothing is known, or nothing any more.
+fn nobody(person: &super::world::Person) -> Contact {
+    Contact {
+        id: *person.keys.id(),
+        name: None,
+        nickname: None,
+        approved: false,
+        approved_me: false,
+        blocked: false,
+        priority: 0,
+        timer: crate::said::Timer::Off,
+        muted_until: None,
+    }
 }
 
 /// What of a contact all devices know.

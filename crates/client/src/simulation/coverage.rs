@@ -40,6 +40,7 @@ kinds! {
     Pinned = "a chat is pinned",
     Muted = "a chat is muted",
     Erased = "a contact is erased",
+    ErasedForGood = "a contact is erased and silent since",
     Accepted = "a request is accepted",
     Renamed = "somebody changes their name",
     Saved = "a file is saved",

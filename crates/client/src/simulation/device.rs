@@ -265,7 +265,14 @@ impl World {
     }
 
     /// A node's answer says what time it is.
-    pub(super) fn learns_time(&mut self, device: usize, person: usize, member: usize, time: Timestamp, asked: Timestamp) {
+    pub(super) fn learns_time(
+        &mut self,
+        device: usize,
+        person: usize,
+        member: usize,
+        time: Timestamp,
+        asked: Timestamp,
+    ) {
         let (key, clock) = (self.people[person].swarm[member].ed25519, self.clock_of(device));
         let Some(process) = &self.devices[device].process else { return };
         process.offset.learn(key, time, asked, clock);
@@ -317,7 +324,9 @@ impl World {
         for row in &changes.states {
             self.claims_no_more_than_happened(device, row)?;
         }
-        if changes.to_push && let Some(process) = &self.devices[device].process {
+        if changes.to_push
+            && let Some(process) = &self.devices[device].process
+        {
             process.pushes.changed(now);
         }
         if changes.to_push || changes.to_send {

@@ -37,7 +37,34 @@ impl World {
         }
         self.settles()?;
         self.everything_is_as_it_should_be()?;
+        if self.chance(300) {
+            return self.somebody_is_erased_for_good();
+        }
         self.a_new_device_agrees()
+    }
+
+    /// Somebody is erased, and says nothing any more. Members that replay say it again, to devices that were off meanwhile
+    /// and to those that are new: nothing comes back.
+    fn somebody_is_erased_for_good(&mut self) -> Outcome {
+        let (person, whom) = (self.below(self.people.len()), self.below(self.people.len()));
+        if person == whom {
+            return Ok(());
+        }
+        self.note(Kind::ErasedForGood);
+        let devices = self.people[person].devices.clone();
+        self.run_until(self.elapsed() + 10 * MINUTE)?;
+        if let Some(other) = devices.get(1) {
+            self.dies(*other);
+        }
+        self.erases(devices[0], whom)?;
+        self.run_until(self.elapsed() + 10 * MINUTE)?;
+        self.people[person].members[0].mood = Mood::Replays;
+        for device in &devices {
+            self.starts(*device)?;
+        }
+        self.add_device(person)?;
+        self.comes_to_rest()?;
+        self.stays_erased(person, whom)
     }
 
     fn something_happens(&mut self) -> Outcome {

@@ -43,6 +43,8 @@ pub(super) struct Ledger {
     /// Who has ever blocked or erased whom.
     pub(super) blocked: BTreeSet<(usize, usize)>,
     pub(super) erased: BTreeSet<(usize, usize)>,
+    /// Messages that somebody reacted to while the chat's messages disappeared: so do the reactions, from the swarm.
+    pub(super) fleeting: BTreeSet<MessageId>,
 }
 
 impl Ledger {

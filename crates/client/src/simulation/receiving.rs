@@ -80,8 +80,7 @@ impl World {
         let (number, life) = (self.number(), self.devices[device].life);
         let members = self.people[self.devices[device].person].members.len();
         let Some(process) = &mut self.devices[device].process else { return };
-        process.round =
-            Some(Round { number, answered: Default::default(), waiting: members, settings_only });
+        process.round = Some(Round { number, answered: Default::default(), waiting: members, settings_only });
         let mailboxes: &[Namespace] = if settings_only { &DOCUMENT_NAMESPACES } else { &MAILBOXES };
         for member in 0..members {
             let delay = self.latency();

@@ -267,7 +267,8 @@ impl World {
             self.tells(device, &changes)?;
         }
         if of_own_lane {
-            let wait = self.with_store(device, |store, _| store.documents_wait(Timestamp(0)))?.unwrap_or(true);
+            let wait =
+                self.with_store(device, |store, _| store.documents_wait(Timestamp(0)))?.unwrap_or(true);
             let (now, random) = (self.time_of(device), self.rng.next_u32());
             let Some(process) = &mut self.devices[device].process else { return Ok(()) };
             process.lane_busy = false;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_crypto::{AccountId, Ed25519Secret};
-use conclave_proto::rpc::answers::{Failure, MemberResult, RetrieveAnswer, Stamp, StoredMessage, SwarmAnswer};
+use conclave_proto::rpc::answers::{
+    Failure, MemberResult, RetrieveAnswer, Stamp, StoredMessage, SwarmAnswer,
+};
 use conclave_proto::rpc::results::{Expiries, NodeResult, Outcome as Done};
 use conclave_proto::rpc::{Answer, Request};
 use conclave_proto::{MessageHash, Namespace, SnodeRecord, SwarmId, Timestamp, Version};
@@ -40,9 +42,19 @@ pub(super) struct Op {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Store { hash: MessageHash, namespace: Namespace, timestamp: Timestamp, expiry: Timestamp, data: Arc<[u8]> },
-    Delete { hashes: Vec<MessageHash> },
-    Shorten { expiries: Vec<(MessageHash, Timestamp)> },
+    Store {
+        hash: MessageHash,
+        namespace: Namespace,
+        timestamp: Timestamp,
+        expiry: Timestamp,
+        data: Arc<[u8]>,
+    },
+    Delete {
+        hashes: Vec<MessageHash>,
+    },
+    Shorten {
+        expiries: Vec<(MessageHash, Timestamp)>,
+    },
 }
 
 /// What a member knows of a message.
@@ -179,7 +191,8 @@ impl Member {
             .filter(|(_, kept)| replays || kept.is_here(now))
             .filter(|(hash, _)| self.mood != Mood::Withholds || !is_withheld(hash))
             .collect();
-        let after = cursor.filter(|_| !replays).and_then(|hash| self.kept.get(hash)).filter(|kept| kept.is_here(now));
+        let after =
+            cursor.filter(|_| !replays).and_then(|hash| self.kept.get(hash)).filter(|kept| kept.is_here(now));
         if replays {
             all.sort_by_key(|(_, kept)| kept.place.wrapping_mul(whim | 1));
             all.truncate(3 * PAGE);

@@ -187,7 +187,8 @@ impl World {
         let bad = if self.chance(600) { 1 + self.below((size - 1) / 2) } else { 0 };
         let mut members = Vec::new();
         for at in 0..size {
-            let moods = [Mood::Withholds, Mood::Withholds, Mood::Replays, Mood::Replays, Mood::Boasts, Mood::Refuses];
+            let moods =
+                [Mood::Withholds, Mood::Withholds, Mood::Replays, Mood::Replays, Mood::Boasts, Mood::Refuses];
             let mood = if at < bad { moods[self.below(moods.len())] } else { Mood::Honest };
             let skew = self.below(3_000) as i64 - 1_500;
             members.push(Member::new([number as u8 * 8 + at as u8 + 1; 32], mood, skew));
@@ -372,7 +373,8 @@ impl World {
 
     fn does(&mut self, person: usize, entry: usize, request: &Request, clock: Timestamp) -> (u16, Value) {
         self.writes += 1;
-        if self.people[person].members[entry].mood == Mood::Refuses && !matches!(request, Request::Delete(_)) {
+        if self.people[person].members[entry].mood == Mood::Refuses && !matches!(request, Request::Delete(_))
+        {
             self.note(Kind::Refused);
             return (403, Value::from("I do not like it"));
         }
@@ -410,7 +412,12 @@ impl World {
         swarm::answer(&self.people[person].members, entry, request, did, clock)
     }
 
-    fn applies(&mut self, person: usize, member: usize, op: &Op) -> Option<conclave_proto::rpc::results::Outcome> {
+    fn applies(
+        &mut self,
+        person: usize,
+        member: usize,
+        op: &Op,
+    ) -> Option<conclave_proto::rpc::results::Outcome> {
         let now = self.true_time();
         let at = &mut self.people[person].members[member];
         let clock = at.clock(now);

@@ -23,8 +23,9 @@ impl ClientStore {
     /// The chat's messages as they are sorted, and by what.
     pub(crate) fn sorted_by(&self, chat: &AccountId) -> Result<Vec<(Timestamp, MessageId)>, StoreError> {
         self.read("read the order", |connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT sort_at, id FROM message WHERE chat = ?1 ORDER BY sort_at, author, id")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT sort_at, id FROM message WHERE chat = ?1 ORDER BY sort_at, author, id",
+            )?;
             let rows = statement
                 .query_map([chat.as_bytes()], |row| Ok((timestamp(row.get(0)?), message_id(row)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -53,9 +54,11 @@ impl ClientStore {
     /// When something disappears next, after `now`.
     pub(crate) fn disappears(&self) -> Result<bool, StoreError> {
         self.read("look for what disappears", |connection| {
-            Ok(connection.query_row("SELECT count(*) FROM message WHERE expires_at IS NOT NULL", [], |row| {
-                row.get::<_, i64>(0)
-            })? > 0)
+            Ok(connection.query_row(
+                "SELECT count(*) FROM message WHERE expires_at IS NOT NULL",
+                [],
+                |row| row.get::<_, i64>(0),
+            )? > 0)
         })
     }
 

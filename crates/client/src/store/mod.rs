@@ -325,7 +325,7 @@ fn prepare(connection: &Connection, synced: bool) -> rusqlite::Result<()> {
     } else {
         "PRAGMA synchronous = NORMAL"
     })?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(256);
     Ok(())
 }
 

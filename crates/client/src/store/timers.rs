@@ -127,11 +127,9 @@ impl ClientStore {
     /// What the disk says.
     pub fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for what disappears", |connection| {
-            let next: Option<i64> = connection.query_row(
-                "SELECT min(expires_at) FROM message WHERE expires_at IS NOT NULL",
-                [],
-                |row| row.get(0),
-            )?;
+            let next: Option<i64> = connection
+                .prepare_cached("SELECT min(expires_at) FROM message WHERE expires_at IS NOT NULL")?
+                .query_row([], |row| row.get(0))?;
             Ok(next.map(timestamp))
         })
     }
@@ -163,11 +161,9 @@ impl ClientStore {
     /// What the disk says.
     pub fn next_own_swarm_task(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for tasks of the own swarm", |connection| {
-            let next: Option<i64> = connection.query_row(
-                "SELECT min(next_try) FROM own_swarm WHERE next_try > ?1",
-                [millis(now)],
-                |row| row.get(0),
-            )?;
+            let next: Option<i64> = connection
+                .prepare_cached("SELECT min(next_try) FROM own_swarm WHERE next_try > ?1")?
+                .query_row([millis(now)], |row| row.get(0))?;
             Ok(next.map(timestamp))
         })
     }

@@ -15,7 +15,7 @@ use super::super::rows::{state_code, state_of_code};
 use super::super::speak::EDIT_WITHIN;
 use super::super::work::Work;
 use super::super::{ReceivedItem, RowKind, StoreError, account_id, millis, timestamp};
-use super::{MAX_REMEMBERED, bound, is_deleted, remember_deleted};
+use super::{MAX_REMEMBERED, bound, gone, is_deleted, remember_deleted};
 use crate::said::{CallStep, Details, Heard, Post, Reaction, Said, Timer};
 use crate::types::{MessageId, MessageState};
 
@@ -97,13 +97,13 @@ impl Work<'_> {
         if fresh {
             self.unhide(chat)?;
         }
-        if let Some(unsent) = self.deletion(&id)? {
-            if unsent {
+        if let Some(how) = gone(self.tx, &id)? {
+            if how.unsent {
                 let blank = Post::default();
                 self.put(item, heard, chat, &id, RowKind::Deleted, &blank)?;
             }
             // It is here after all, in the swarm: there it goes as well.
-            return self.delete_in_own_swarm(&item.hash);
+            return if how.here_only { Ok(()) } else { self.delete_in_own_swarm(&item.hash) };
         }
         self.put(item, heard, chat, &id, RowKind::Post, post)?;
         let early: Option<i64> = self
@@ -141,15 +141,6 @@ impl Work<'_> {
         Ok(here)
     }
 
-    /// Whether a message was deleted, and if so whether something stands in its place.
-    fn deletion(&self, id: &MessageId) -> Result<Option<bool>, Failure> {
-        Ok(self
-            .tx
-            .prepare_cached("SELECT unsent FROM deleted WHERE id = ?1")?
-            .query_row([id_bytes(id)], |row| row.get(0))
-            .optional()?)
-    }
-
     /// Who speaks, and what follows for the contact.
     fn hear_profile(&mut self, heard: &Heard, chat: &AccountId, fresh: bool) -> Result<(), Failure> {
         if heard.author != self.own {
@@ -176,6 +167,7 @@ impl Work<'_> {
         let timer: Timer = if kind == RowKind::Deleted { Timer::Off } else { heard.expiration.into() };
         let outgoing = heard.author == self.own;
         let sent_at = heard.sent_at;
+        self.open_chat(chat)?;
         let read = self.is_read(chat, chats::sort_time(sent_at, self.now))?;
         let life = |seconds: u32| Duration::from_secs(seconds.into());
         let expires_at = match timer {
@@ -268,8 +260,10 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let (id, target) =
             (MessageId::of(&heard.author, heard.sent_at), MessageId::of(&heard.author, target));
-        if self.deletion(&id)?.is_some() || self.deletion(&target)?.is_some() {
-            return self.delete_in_own_swarm(&item.hash);
+        match (gone(self.tx, &id)?, gone(self.tx, &target)?) {
+            (None, None) => {}
+            (itself, target) if itself.iter().chain(&target).all(|how| how.here_only) => return Ok(()),
+            _ => return self.delete_in_own_swarm(&item.hash),
         }
         self.hear_profile(heard, chat, fresh)?;
         let edit = Edit {
@@ -432,16 +426,25 @@ impl Work<'_> {
         chat: &AccountId,
         fresh: bool,
     ) -> Result<(), Failure> {
-        let before = self.contact(chat)?;
-        // Only an answer: whoever was asked nothing accepts nothing.
-        if !before.approved {
-            return Ok(());
+        // Only an answer: whoever was asked nothing accepts nothing. But another device may have asked.
+        if !self.contact(chat)?.approved {
+            return self.set_aside_for(chat, item, heard);
         }
         self.hear_profile(heard, chat, fresh)?;
-        if !before.approved_me {
-            self.notice(item, heard, chat, RowKind::Accepted, &Details::default())?;
+        // Of several the earliest is shown, so that all devices show the same.
+        let shown: Option<MessageId> = self
+            .tx
+            .prepare_cached("SELECT id FROM message WHERE chat = ?1 AND kind = ?2")?
+            .query_row((chat.as_bytes(), RowKind::Accepted.code()), chats::message_id)
+            .optional()?;
+        if let Some(id) = shown {
+            let row = chats::find(self.tx, &self.own, &id)?;
+            if row.sent_at <= heard.sent_at {
+                return Ok(());
+            }
+            chats::withdraw(self, &row)?;
         }
-        Ok(())
+        self.notice(item, heard, chat, RowKind::Accepted, &Details::default()).map(drop)
     }
 
     /// How far messages of ours have come.
