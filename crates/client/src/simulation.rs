@@ -37,10 +37,10 @@ use coverage::{Coverage, Happened};
 use world::{Violation, World};
 
 /// Worlds of an ordinary run, and with `CONCLAVE_LONG=1`.
-const SEEDS: u64 = 200;
-const LONG_SEEDS: u64 = 10_000;
+const SEEDS: u64 = 60;
+const LONG_SEEDS: u64 = 2_000;
 /// Worlds after which every kind of event has had its chance.
-const ENOUGH: u64 = 100;
+const ENOUGH: u64 = 50;
 /// Lines of a failing world's story that are shown.
 const STORY: usize = 120;
 /// With `CONCLAVE_STORY=word`, of a failing world all lines with that word are shown.
@@ -158,7 +158,7 @@ fn devices_agree_and_nothing_is_lost_whatever_happens() {
 
 #[test]
 fn the_same_seed_makes_the_same_world() {
-    for seed in [3, 14] {
+    for seed in [2, 14] {
         let (one, other) = (story(seed, None), story(seed, None));
         assert!(one.len() > 200, "{}", one.len());
         if let Some((a, b)) = one.iter().zip(&other).find(|(a, b)| a != b) {

@@ -4,7 +4,7 @@ use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use rusqlite::OptionalExtension as _;
 
-use super::chats::{id_bytes, message_id};
+use super::chats::message_id;
 use super::{ClientStore, StoreError, timestamp};
 use crate::types::MessageId;
 
@@ -32,15 +32,6 @@ impl ClientStore {
         })
     }
 
-    /// Whether this message may still be sent from here.
-    pub(crate) fn is_queued(&self, id: &MessageId) -> Result<bool, StoreError> {
-        self.read("look into the outbox", |connection| {
-            Ok(connection
-                .prepare_cached("SELECT 1 FROM outgoing WHERE id = ?1 AND copy = 0")?
-                .exists([id_bytes(id)])?)
-        })
-    }
-
     /// How much waits: things to be sent, tasks of the own swarm, receipts.
     pub(crate) fn waiting(&self) -> Result<(u32, u32, u32), StoreError> {
         self.read("count what waits", |connection| {
@@ -59,19 +50,6 @@ impl ClientStore {
                 [],
                 |row| row.get::<_, i64>(0),
             )? > 0)
-        })
-    }
-
-    /// Rows of a query as text, for the story of a world that went wrong.
-    pub(crate) fn rows(&self, sql: &str) -> Result<Vec<String>, StoreError> {
-        self.read("read anything", |connection| {
-            let mut statement = connection.prepare(sql)?;
-            let columns = statement.column_count();
-            let rows = statement.query_map([], |row| {
-                let cell = |at| Ok(format!("{:?}", row.get::<_, rusqlite::types::Value>(at)?));
-                (0..columns).map(cell).collect::<rusqlite::Result<Vec<String>>>().map(|cells| cells.join(" "))
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 
