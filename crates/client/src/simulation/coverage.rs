@@ -45,7 +45,6 @@ kinds! {
     Renamed = "somebody changes their name",
     Saved = "a file is saved",
     StoredWeakly = "a message is stored by a minority",
-    Failed = "a message fails",
     Delivered = "a message is delivered",
     ReadByPeer = "a message is read by the other side",
     Restored = "a device begins with the phrase",

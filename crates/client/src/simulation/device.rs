@@ -13,6 +13,7 @@ use super::world::{Event, Outcome, Violation, World};
 use crate::clock::Offset;
 use crate::outbox::{InFlight, PushTimes};
 use crate::receive::SWEEP_EVERY;
+use crate::settings::Settings;
 use crate::store::{Changes, ClientStore, DatabaseKey, Meta, RowKind, StoreError, StoreOptions};
 use crate::types::MessageId;
 
@@ -163,6 +164,7 @@ impl World {
         let person = self.devices[device].person;
         let phrase = self.people[person].phrase.clone();
         let name = self.people[person].name;
+        let talkative = self.chance(600);
         let at = &mut self.devices[device];
         if at.life > 0 {
             at.disk.crash();
@@ -181,6 +183,8 @@ impl World {
             if !at.restored {
                 store.set_meta(Meta::NewAccount, b"1").map_err(fails)?;
             }
+            let settings = Settings { read_receipts: talkative, typing: talkative, ..Settings::default() };
+            store.set_settings(&settings).map_err(fails)?;
             at.has_account = true;
         }
         let remembered = store.meta(Meta::ClockOffset).map_err(fails)?;

@@ -183,7 +183,7 @@ impl Member {
         now: Timestamp,
         whim: u64,
     ) -> RetrieveAnswer {
-        let replays = self.mood == Mood::Replays && whim % 3 == 0;
+        let replays = self.mood == Mood::Replays && whim.is_multiple_of(3);
         let mut all: Vec<(&MessageHash, &Kept)> = self
             .kept
             .iter()
@@ -227,7 +227,7 @@ impl Kept {
 
 /// Which messages are withheld by those who withhold.
 pub(super) fn is_withheld(hash: &MessageHash) -> bool {
-    hash.as_bytes().iter().map(|byte| u64::from(*byte)).sum::<u64>() % 3 == 0
+    hash.as_bytes().iter().map(|byte| u64::from(*byte)).sum::<u64>().is_multiple_of(3)
 }
 
 /// What a request asks members to do. `number` orders it among all others.

@@ -98,7 +98,7 @@ impl ClientStore {
                     )?
                     .exists((namespace.0, long_ago))?;
                 let Some(document) = work.documents.by_namespace(namespace) else { continue };
-                if !document.needs_push() && !(aged && document.seqno() > 0) {
+                if !document.needs_push() && (!aged || document.seqno() == 0) {
                     continue;
                 }
                 match document.push(now) {
