@@ -263,6 +263,9 @@ impl World {
         self.reads_up_to(device, &chat, None)?;
         if self.act(device, |store, now| store.set_timer(&chat, timer, now))? {
             self.note(Kind::TimerChanged);
+            let (person, now) = (self.devices[device].person, self.time_of(device));
+            let notice = self.ledger.notices.entry((person, with)).or_default();
+            *notice = now.plus(std::time::Duration::from_secs(1)).max(*notice);
         }
         Ok(())
     }

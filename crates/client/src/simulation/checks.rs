@@ -205,6 +205,7 @@ impl World {
             message.author == person && message.to == with && vanished
         };
         let learnt_from = self.ledger.messages.values().filter(gone).map(|message| message.sent_at).max();
+        let learnt_from = learnt_from.max(self.ledger.notices.get(&(person, with)).copied());
         let unread = |seen: &Seen| -> Vec<MessageId> {
             let rows = seen.order.iter().filter(|(at, _)| *at > seen.position && Some(*at) > learnt_from);
             rows.filter(|(_, id)| {

@@ -43,6 +43,8 @@ pub(super) struct Ledger {
     /// Who has ever blocked or erased whom.
     pub(super) blocked: BTreeSet<(usize, usize)>,
     pub(super) erased: BTreeSet<(usize, usize)>,
+    /// When who last changed the timer with whom: a notice that may disappear.
+    pub(super) notices: BTreeMap<(usize, usize), conclave_proto::Timestamp>,
     /// Messages that somebody reacted to while the chat's messages disappeared: so do the reactions, from the swarm.
     pub(super) fleeting: BTreeSet<MessageId>,
 }

@@ -105,11 +105,6 @@ impl Member {
         Timestamp(true_time.0.saturating_add_signed(self.skew))
     }
 
-    /// Whether it keeps a message now.
-    pub(super) fn holds(&self, hash: &MessageHash, now: Timestamp) -> bool {
-        self.kept.get(hash).is_some_and(|kept| kept.is_here(now))
-    }
-
     fn entry(&mut self, hash: MessageHash) -> &mut Kept {
         self.kept.entry(hash).or_insert(Kept {
             message: None,

@@ -97,6 +97,10 @@ impl Work<'_> {
         if fresh {
             self.unhide(chat)?;
         }
+        // The contact may have brought back what was set aside, another copy of this among it.
+        if self.is_here(&id, item, heard)? {
+            return Ok(());
+        }
         if let Some(how) = gone(self.tx, &id)? {
             if how.unsent {
                 let blank = Post::default();
