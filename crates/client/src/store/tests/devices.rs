@@ -202,3 +202,17 @@ fn what_came_for_a_hidden_chat_is_there_when_another_device_shows_it_again() {
     phone.set_priority(&person(2), 0, LATER.plus(6 * MINUTE)).unwrap();
     assert_eq!(texts(&share(&phone, &laptop, LATER.plus(7 * MINUTE)).shown), ["hello?"]);
 }
+
+#[test]
+fn a_message_that_brings_back_its_own_earlier_copy_is_there_once() {
+    let (phone, laptop) = (store(), store());
+    send(&phone, 2, "hi", NOW);
+    share(&phone, &laptop, NOW);
+    phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
+    share(&phone, &laptop, LATER.plus(5 * MINUTE));
+    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None };
+    let old = as_it_came(item("h1", 2, "hello?", NOW), &speech);
+    let again = ReceivedItem { hash: "h2".into(), stored_at: LATER.plus(6 * MINUTE), ..old.clone() };
+    receive(&laptop, vec![old]);
+    assert_eq!(texts(&receive(&laptop, vec![again]).shown), ["hello?"]);
+}
