@@ -109,7 +109,7 @@ impl Shared {
         if changes.to_push {
             self.pushes.changed(self.network.now());
         }
-        if changes.to_push || changes.to_send {
+        if changes.to_push || changes.to_send || changes.to_expire {
             self.outbox_changed.notify_one();
         }
         for event in told::events(changes) {

@@ -16,6 +16,8 @@ mod receive;
 pub mod said;
 pub mod session;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod types;
 mod wire;

@@ -25,19 +25,19 @@ use crate::types::MessageId;
 use errand::{Errand, LONGEST_PAUSE, OWN_COPIES, Verdict, pause_after};
 
 /// Members tried in one attempt. (client-messages 5.3)
-const MEMBERS_PER_ATTEMPT: usize = 3;
+pub(crate) const MEMBERS_PER_ATTEMPT: usize = 3;
 /// Copies sent at once.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
 /// Of these to one recipient.
-const AT_ONCE_TO_ONE: usize = 4;
+pub(crate) const AT_ONCE_TO_ONE: usize = 4;
 /// A member that says nothing for so long gets another one beside it.
-const NEXT_MEMBER: Duration = Duration::from_secs(3);
+pub(crate) const NEXT_MEMBER: Duration = Duration::from_secs(3);
 /// Documents are pushed so long after the last change, but not later after the first one than the other: changes come in
 /// bursts, and each push costs every device a merge.
 const PUSH_AFTER: Duration = Duration::from_millis(400);
 const PUSH_WITHIN: Duration = Duration::from_secs(2);
 /// How often documents are looked at that nobody changed: those that lie in the swarm for long are stored again.
-const LOOK_AT_DOCUMENTS: Duration = Duration::from_secs(60 * 60);
+pub(crate) const LOOK_AT_DOCUMENTS: Duration = Duration::from_secs(60 * 60);
 /// After a failure of the own disk. Not at once, or a full disk would be a busy loop.
 const AFTER_DISK_TROUBLE: Duration = Duration::from_secs(1);
 
@@ -47,7 +47,7 @@ pub(crate) struct InFlight(Mutex<BTreeMap<(MessageId, Copy), AccountId>>);
 
 impl InFlight {
     /// Takes a place for an attempt, if there is one for this recipient and this copy is not under way.
-    fn take(self: &Arc<Self>, id: &MessageId, copy: Copy, recipient: AccountId) -> Option<Flight> {
+    pub(crate) fn take(self: &Arc<Self>, id: &MessageId, copy: Copy, recipient: AccountId) -> Option<Flight> {
         let mut flying = self.lock();
         let to_same = flying.values().filter(|other| **other == recipient).count();
         if flying.len() >= AT_ONCE || to_same >= AT_ONCE_TO_ONE || flying.contains_key(&(id.clone(), copy)) {
@@ -68,7 +68,7 @@ impl InFlight {
 }
 
 /// An attempt's place, given back when dropped.
-struct Flight {
+pub(crate) struct Flight {
     of: Arc<InFlight>,
     key: (MessageId, Copy),
 }
@@ -92,18 +92,18 @@ impl PushTimes {
     }
 
     /// When to push.
-    fn due(&self) -> Option<Timestamp> {
+    pub(crate) fn due(&self) -> Option<Timestamp> {
         let times = *self.lock();
         times.map(|(first, last)| last.plus(PUSH_AFTER).min(first.plus(PUSH_WITHIN)))
     }
 
     /// Everything up to now is being pushed.
-    fn take(&self) {
+    pub(crate) fn take(&self) {
         *self.lock() = None;
     }
 
     /// Again at a later time.
-    fn postpone(&self, to: Timestamp) {
+    pub(crate) fn postpone(&self, to: Timestamp) {
         let mut times = self.lock();
         if times.is_none() {
             let last = to.minus(PUSH_AFTER);

@@ -25,7 +25,7 @@ use crate::wire;
 use watch::Watched;
 
 /// Everything an account has in its swarm: settings before messages, which are judged by them (client-messages 4.0).
-const MAILBOXES: [Namespace; 5] = [
+pub(crate) const MAILBOXES: [Namespace; 5] = [
     DOCUMENT_NAMESPACES[0],
     DOCUMENT_NAMESPACES[1],
     DOCUMENT_NAMESPACES[2],
@@ -38,11 +38,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause after failures. (storage-and-onion 9.1)
 const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 /// How often all members are asked: one that withholds what it has only delays it.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long a round takes at least for those who have not answered yet, when enough have.
-const GRACE: Duration = Duration::from_millis(1_500);
+pub(crate) const GRACE: Duration = Duration::from_millis(1_500);
 /// Pages of one member in one round: a full inbox of small messages has some tens.
-const MAX_PAGES: usize = 100;
+pub(crate) const MAX_PAGES: usize = 100;
 
 /// Receives until told to stop: asks everybody now and then, and has two members tell of what comes in between.
 pub(crate) async fn run(shared: Arc<Shared>) {

@@ -8,8 +8,8 @@ mod compose;
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::content::{
-    AttachmentPointer, CallMessage, Content, DataMessage, Expiration, attachment_pointer, call_message,
-    data_extraction_notification, data_message, receipt_message, typing_message,
+    AttachmentPointer, CallMessage, ConclaveExtension, Content, DataMessage, Expiration, attachment_pointer,
+    call_message, data_extraction_notification, data_message, receipt_message, typing_message,
 };
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,8 @@ pub enum Said {
         author: AccountId,
         /// When it was sent.
         sent_at: Timestamp,
+        /// Nothing is to stand where it was.
+        without_trace: bool,
     },
     /// Our request was accepted. (A refusal is never sent, and ignored.)
     Accepted,
@@ -358,7 +360,11 @@ impl Said {
         }
         if let Some(unsend) = &content.unsend_request {
             return match AccountId::from_hex(&unsend.author) {
-                Ok(author) => Self::Unsend { author, sent_at: Timestamp(unsend.timestamp) },
+                Ok(author) => Self::Unsend {
+                    author,
+                    sent_at: Timestamp(unsend.timestamp),
+                    without_trace: content.conclave.as_ref().is_some_and(ConclaveExtension::without_trace),
+                },
                 Err(_) => Self::Unknown,
             };
         }

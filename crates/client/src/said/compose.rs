@@ -38,7 +38,11 @@ pub(crate) enum Speech<'a> {
     MediaSaved {
         sent_at: Timestamp,
     },
-    Unsend(QuotedMessage),
+    Unsend {
+        target: QuotedMessage,
+        /// On one's own devices nothing is to stand where it was.
+        without_trace: bool,
+    },
     Accepted,
 }
 
@@ -140,9 +144,12 @@ impl Speech<'_> {
                     timestamp: Some(sent_at.0),
                 });
             }
-            Self::Unsend(target) => {
+            Self::Unsend { target, without_trace } => {
                 content.unsend_request =
                     Some(UnsendRequest { timestamp: target.sent_at.0, author: target.author.to_hex() });
+                if *without_trace {
+                    content.conclave.get_or_insert_default().without_trace = Some(true);
+                }
             }
             Self::Accepted => {
                 content.message_request_response = Some(MessageRequestResponse {

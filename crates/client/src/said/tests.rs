@@ -63,10 +63,12 @@ fn what_is_said_is_heard() {
         assert_eq!(said(&speech(&Speech::Typing { started })), Said::Typing { started });
     }
     assert_eq!(said(&speech(&Speech::MediaSaved { sent_at: NOW })), Said::Extraction { screenshot: false });
-    assert_eq!(
-        said(&speech(&Speech::Unsend(target))),
-        Said::Unsend { author: target.author, sent_at: target.sent_at }
-    );
+    for without_trace in [false, true] {
+        assert_eq!(
+            said(&speech(&Speech::Unsend { target, without_trace })),
+            Said::Unsend { author: target.author, sent_at: target.sent_at, without_trace }
+        );
+    }
     assert_eq!(said(&speech(&Speech::Accepted)), Said::Accepted);
 }
 
@@ -167,7 +169,7 @@ fn from_oneself_only_what_is_of_use_is_heard() {
         &bob,
     );
     assert_eq!(heard_by(own, own, &copy).unwrap().sync_target, Some(bob));
-    assert!(heard_by(own, own, &speech(&Speech::Unsend(target))).is_some());
+    assert!(heard_by(own, own, &speech(&Speech::Unsend { target, without_trace: false })).is_some());
 }
 
 #[test]

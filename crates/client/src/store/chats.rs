@@ -292,10 +292,9 @@ pub(super) fn insert(work: &mut Work<'_>, new: &NewMessage<'_>) -> Result<(), Fa
     } else {
         Some(serde_json::to_string(new.details).map_err(|error| StoreError::Bug(error.to_string()))?)
     };
-    tx.prepare_cached(
-        "INSERT INTO chat (id, messages) VALUES (?1, 1) ON CONFLICT DO UPDATE SET messages = messages + 1",
-    )?
-    .execute([new.chat.as_bytes()])?;
+    work.open_chat(new.chat)?;
+    tx.prepare_cached("UPDATE chat SET messages = messages + 1 WHERE id = ?1")?
+        .execute([new.chat.as_bytes()])?;
     if !outgoing {
         tx.prepare_cached("UPDATE chat SET unread = unread + 1 WHERE id = ?1 AND read_upto < ?2")?
             .execute((new.chat.as_bytes(), sort_at))?;
@@ -337,15 +336,15 @@ pub(super) fn insert(work: &mut Work<'_>, new: &NewMessage<'_>) -> Result<(), Fa
 /// Takes a message out of its chat, and keeps it from coming back.
 pub(super) fn remove(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
     incoming::remember_deleted(work.tx, &row.id, false, work.now)?;
-    forget_what_belongs_to(work, &row.id)?;
-    search::forget(work, &row.id)?;
-    work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
-    work.tx
-        .prepare_cached("UPDATE chat SET messages = messages - 1 WHERE id = ?1")?
-        .execute([row.chat.as_bytes()])?;
-    count_unread(work, &row.chat)?;
-    work.changes.deleted.push((row.chat, row.id.clone()));
-    Ok(())
+    forget_what_belongs_to(work, &row.id, true)?;
+    withdraw(work, row)
+}
+
+/// [`remove`] on this device only: the swarm keeps it for others.
+pub(super) fn hide(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
+    incoming::remember_hidden(work.tx, &row.id, work.now)?;
+    forget_what_belongs_to(work, &row.id, false)?;
+    withdraw(work, row)
 }
 
 /// Takes what only stood in for something else out of its chat.
@@ -363,7 +362,7 @@ pub(super) fn withdraw(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Fail
 /// Leaves of a message only that it was deleted.
 pub(super) fn blank(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
     incoming::remember_deleted(work.tx, &row.id, true, work.now)?;
-    forget_what_belongs_to(work, &row.id)?;
+    forget_what_belongs_to(work, &row.id, true)?;
     search::forget(work, &row.id)?;
     work.tx
         .prepare_cached(
@@ -376,14 +375,14 @@ pub(super) fn blank(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure
     Ok(())
 }
 
-/// Reactions to a message and edits of it.
-fn forget_what_belongs_to(work: &mut Work<'_>, id: &MessageId) -> Result<(), Failure> {
+/// Reactions to a message and edits of it; with `in_swarm`, the own swarm is to forget the edits as well.
+fn forget_what_belongs_to(work: &mut Work<'_>, id: &MessageId, in_swarm: bool) -> Result<(), Failure> {
     let edits: Vec<Option<String>> = work
         .tx
         .prepare_cached("DELETE FROM edit WHERE target = ?1 RETURNING own_hash")?
         .query_map([id_bytes(id)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    for hash in edits.into_iter().flatten() {
+    for hash in edits.into_iter().flatten().filter(|_| in_swarm) {
         work.delete_in_own_swarm(&hash)?;
     }
     work.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(id)])?;
@@ -404,7 +403,7 @@ pub(super) fn erase(work: &mut Work<'_>, chat: &AccountId) -> Result<(), Failure
             }
             work.unqueue(&row.id)?;
             incoming::remember_deleted(work.tx, &row.id, false, work.now)?;
-            forget_what_belongs_to(work, &row.id)?;
+            forget_what_belongs_to(work, &row.id, true)?;
             search::forget(work, &row.id)?;
             work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
             work.changes.deleted.push((row.chat, row.id.clone()));
@@ -435,13 +434,14 @@ impl Work<'_> {
                 tracing::warn!(%error, "a read position cannot be shared with other devices");
             }
         }
+        // A mark by hand is in the document, and goes with it.
         let moved = self
             .tx
             .prepare_cached(
-                "UPDATE chat SET read_upto = max(read_upto, ?2), marked_unread = 0
-                 WHERE id = ?1 AND (read_upto < ?2 OR marked_unread = 1)",
+                "UPDATE chat SET read_upto = max(read_upto, ?2), marked_unread = marked_unread AND NOT ?3
+                 WHERE id = ?1 AND (read_upto < ?2 OR (marked_unread AND ?3))",
             )?
-            .execute((chat.as_bytes(), millis(time)))?;
+            .execute((chat.as_bytes(), millis(time), tell))?;
         if moved == 0 {
             return Ok(Vec::new());
         }
@@ -458,6 +458,26 @@ impl Work<'_> {
             .map(|sent_at| sent_at.map(timestamp))
             .collect::<Result<_, _>>()?;
         Ok(newly)
+    }
+
+    /// Makes a chat if there is none, read as far as other devices have read it.
+    pub(super) fn open_chat(&mut self, chat: &AccountId) -> Result<(), Failure> {
+        let known =
+            self.documents.conversations.read_state(&ConversationId::Account(*chat)).unwrap_or_default();
+        self.tx
+            .prepare_cached(
+                "INSERT INTO chat (id, read_upto, marked_unread) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?
+            .execute((chat.as_bytes(), millis(known.last_read), known.unread))?;
+        Ok(())
+    }
+
+    /// Whether there is something in a chat that the owner has not seen, or marked so.
+    pub(super) fn has_unread(&self, chat: &AccountId) -> Result<bool, Failure> {
+        Ok(self
+            .tx
+            .prepare_cached("SELECT 1 FROM chat WHERE id = ?1 AND (unread > 0 OR marked_unread = 1)")?
+            .exists([chat.as_bytes()])?)
     }
 
     /// Marks a conversation by hand.

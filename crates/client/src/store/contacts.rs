@@ -326,9 +326,11 @@ impl Work<'_> {
             // The tables know it at least; the document can take nothing any more.
             tracing::warn!(%error, "a contact cannot be shared with other devices");
         }
+        // As the document keeps it: it knows no milliseconds, for instance.
+        let contact = self.documents.contacts.contact(id).unwrap_or(contact);
         project(self.tx, id, &contact, shared)?;
         self.changes.chats.insert(*id);
-        if contact.approved && !before.approved {
+        if opens(before.approved, before.priority, &contact) {
             self.revive(id)?;
         }
         Ok(())
@@ -494,17 +496,18 @@ impl Work<'_> {
         let shared: Vec<(AccountId, Shared)> =
             self.documents.contacts.contacts().filter(|(id, _)| *id != self.own).collect();
         for (id, contact) in &shared {
-            let new = !gone.remove(id);
-            if new && self.is_left_over(id, contact)? {
+            let known = gone.remove(id);
+            if !known && self.is_left_over(id, contact)? {
                 if let Err(error) = self.documents.contacts.remove_contact(id) {
                     tracing::warn!(%error, "a contact cannot be erased on other devices");
                 }
                 continue;
             }
+            let before = find(self.tx, id)?.filter(|_| known);
             if project(self.tx, id, contact, true)? {
                 self.changes.chats.insert(*id);
             }
-            if new {
+            if before.is_none_or(|before| opens(before.approved, before.priority, contact)) {
                 self.revive(id)?;
             }
         }
@@ -544,6 +547,11 @@ impl Work<'_> {
         self.changes.chats.insert(*id);
         Ok(())
     }
+}
+
+/// Whether a contact is now one whose messages are heard that were not heard before: approved, or hidden no more.
+const fn opens(approved_before: bool, priority_before: i32, now: &Shared) -> bool {
+    (now.approved && !approved_before) || (now.priority >= 0 && priority_before < 0)
 }
 
 /// Puts those we have written to, by a version before the documents, into the document.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
-use rusqlite::Transaction;
+use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::chats::id_bytes;
 use super::error::Failure;
@@ -141,10 +141,36 @@ pub(super) fn remember_deleted(
 ) -> Result<(), Failure> {
     tx.prepare_cached(
         "INSERT INTO deleted (id, unsent, expires_at) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET unsent = min(unsent, excluded.unsent)",
+         ON CONFLICT DO UPDATE SET unsent = min(unsent, excluded.unsent), here_only = 0",
     )?
     .execute((id_bytes(id), unsent, millis(now.plus(MAX_REMEMBERED))))?;
     Ok(())
+}
+
+/// Keeps a message from coming back that was deleted on this device only.
+pub(super) fn remember_hidden(tx: &Transaction<'_>, id: &MessageId, now: Timestamp) -> Result<(), Failure> {
+    tx.prepare_cached(
+        "INSERT INTO deleted (id, here_only, expires_at) VALUES (?1, 1, ?2) ON CONFLICT DO NOTHING",
+    )?
+    .execute((id_bytes(id), millis(now.plus(MAX_REMEMBERED))))?;
+    Ok(())
+}
+
+/// How a message was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    /// By its author: a placeholder stands where it would.
+    pub unsent: bool,
+    /// On this device only: others want it still.
+    pub here_only: bool,
+}
+
+/// Whether a message was deleted, here or by its author, and how.
+pub(super) fn gone(tx: &Transaction<'_>, id: &MessageId) -> Result<Option<Gone>, Failure> {
+    Ok(tx
+        .prepare_cached("SELECT unsent, here_only FROM deleted WHERE id = ?1")?
+        .query_row([id_bytes(id)], |row| Ok(Gone { unsent: row.get(0)?, here_only: row.get(1)? }))
+        .optional()?)
 }
 
 /// Whether a message was deleted, here or by its author.

@@ -18,6 +18,8 @@ mod cursors;
 mod documents;
 mod error;
 mod incoming;
+#[cfg(test)]
+mod inspect;
 mod key;
 mod meta;
 mod migrations;
@@ -362,7 +364,7 @@ fn prepare(connection: &Connection, synced: bool) -> rusqlite::Result<()> {
     } else {
         "PRAGMA synchronous = NORMAL"
     })?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(256);
     Ok(())
 }
 

@@ -173,11 +173,9 @@ impl ClientStore {
     /// What the disk says.
     pub fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.read("read the outbox", |connection| {
-            let next: Option<i64> = connection.query_row(
-                "SELECT min(next_try) FROM outgoing WHERE next_try > ?1",
-                [millis(now)],
-                |row| row.get(0),
-            )?;
+            let next: Option<i64> = connection
+                .prepare_cached("SELECT min(next_try) FROM outgoing WHERE next_try > ?1")?
+                .query_row([millis(now)], |row| row.get(0))?;
             Ok(next.map(timestamp))
         })
     }
@@ -371,7 +369,7 @@ impl Work<'_> {
         if in_own_swarm {
             // The receive loop will meet this copy: it is known.
             incoming::remember(tx, stored.hash, stored.expires_at, self.now)?;
-            if incoming::is_deleted(tx, id)? {
+            if incoming::gone(tx, id)?.is_some_and(|gone| !gone.here_only) {
                 self.delete_in_own_swarm(stored.hash)?;
             }
             tx.prepare_cached("UPDATE message SET own_hash = ?2, swarm_expires_at = ?3 WHERE id = ?1")?

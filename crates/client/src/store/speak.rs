@@ -6,6 +6,7 @@ use std::time::Duration;
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::content::{Content, Expiration};
+use rusqlite::OptionalExtension as _;
 use serde::{Deserialize, Serialize};
 
 use super::chats::{self, NewMessage, id_bytes};
@@ -86,7 +87,16 @@ impl Work<'_> {
 
     /// Fixes the sent timestamp and writes the content.
     fn utter(&mut self, utterance: &Utterance<'_>) -> Result<(MessageId, Timestamp, Content), Failure> {
-        let sent_at = next_sent_timestamp(self.tx, self.now)?;
+        self.utter_after(Timestamp(0), utterance)
+    }
+
+    /// [`Self::utter`], later than what it is about, whatever the clock says: the later word counts.
+    fn utter_after(
+        &mut self,
+        earlier: Timestamp,
+        utterance: &Utterance<'_>,
+    ) -> Result<(MessageId, Timestamp, Content), Failure> {
+        let sent_at = next_sent_timestamp(self.tx, self.now.max(earlier.plus(Duration::from_millis(1))))?;
         let profile = utterance.with_profile.then(|| self.profile());
         let asks = utterance.asks && settings(self.tx)?.delivery_receipts;
         let content = utterance.speech.content(sent_at, utterance.expiration, profile.as_ref(), asks);
@@ -140,6 +150,12 @@ impl Work<'_> {
                 swarm_expires_at: None,
             },
         )?;
+        // Whoever writes has read what came before: other devices take that from their copy (client-messages 4.16).
+        if self.has_unread(chat)? {
+            self.see(chat, sent_at)?;
+        } else {
+            self.read_up_to(chat, sent_at, false)?;
+        }
         let (ttl, own_ttl) = lives(utterance.expiration);
         self.send(&Outgoing {
             id: &id,
@@ -151,6 +167,15 @@ impl Work<'_> {
             until: None,
         })?;
         Ok(id)
+    }
+
+    /// The owner has seen a chat up to `time`, on this device: others are told, and the authors if the setting says so.
+    fn see(&mut self, chat: &AccountId, time: Timestamp) -> Result<(), Failure> {
+        let newly = self.read_up_to(chat, time, true)?;
+        if settings(self.tx)?.read_receipts && self.is_trusted(chat) {
+            self.acknowledge(chat, true, &newly)?;
+        }
+        Ok(())
     }
 
     /// Whoever one writes to is a contact one wants to hear of; and is told so, if they asked (client-messages 4.14).
@@ -279,7 +304,8 @@ impl ClientStore {
                 with_profile: true,
                 asks: false,
             };
-            let (edit, sent_at, content) = work.utter(&utterance)?;
+            let earlier = row.edited_at.map_or(row.sent_at, |edited_at| edited_at.max(row.sent_at));
+            let (edit, sent_at, content) = work.utter_after(earlier, &utterance)?;
             let (ttl, own_ttl) = lives(expiration);
             work.send(&Outgoing {
                 id: &edit,
@@ -335,7 +361,8 @@ impl ClientStore {
                 asks: false,
             };
             let (ttl, own_ttl) = lives(expiration);
-            let (first, sent_at, content) = work.utter(&utterance)?;
+            let earlier = work.reacted_at(&row.id, emoji)?;
+            let (first, sent_at, content) = work.utter_after(earlier, &utterance)?;
             let outgoing = Outgoing {
                 id: &first,
                 recipient: &row.chat,
@@ -346,14 +373,17 @@ impl ClientStore {
                 until: None,
             };
             work.send(&outgoing)?;
-            // Its sync copy has a time of its own, or Android drops it (client-messages 4.5).
+            // Its sync copy has a time of its own, or Android drops it (client-messages 4.5). That time counts here as well:
+            // what another device said about the same message meanwhile is to come before or after it on all of them.
+            let mut counts_from = sent_at;
             if row.chat != work.own {
                 let (copy, copied_at, content) = work.utter(&utterance)?;
                 let content = sync_copy(content, &row.chat);
                 work.send_own_copy(&copy, copied_at, &content, own_ttl)?;
+                counts_from = copied_at;
             }
             let own = work.own;
-            work.take_reaction(&own, &row.chat, &reaction, sent_at)
+            work.take_reaction(&own, &row.chat, &reaction, counts_from)
         })
         .map(|((), changes)| changes)
     }
@@ -382,10 +412,16 @@ impl ClientStore {
                     let to_peer = how == Deletion::Everywhere && row.chat != work.own;
                     let to = if to_peer { row.chat } else { work.own };
                     for target in targets {
-                        let unsend = Utterance::plain(Speech::Unsend(target));
+                        let without_trace = !to_peer;
+                        let unsend = Utterance::plain(Speech::Unsend { target, without_trace });
                         work.say(&to, &unsend, MESSAGE_TTL, to_peer, None)?;
                     }
                 }
+            }
+            // What others have by now, one's other devices are to have as well.
+            let is_out = row.state.is_none_or(|state| state >= MessageState::StoredWeakly);
+            if how == Deletion::ThisDevice && is_out {
+                return chats::hide(work, &row);
             }
             // What waits is not sent any more; what is under way is followed by its revocation.
             work.unqueue(id)?;
@@ -488,11 +524,7 @@ impl ClientStore {
         self.work("note what was read", now, |work| {
             let message = chats::find(work.tx, &work.own, id)?;
             let up_to = chats::sort_time(message.sent_at, message.arrived_at);
-            let newly = work.read_up_to(&message.chat, up_to, true)?;
-            if settings(work.tx)?.read_receipts && work.is_trusted(&message.chat) {
-                work.acknowledge(&message.chat, true, &newly)?;
-            }
-            Ok(())
+            work.see(&message.chat, up_to)
         })
         .map(|((), changes)| changes)
     }
@@ -542,8 +574,9 @@ impl ClientStore {
     /// What the disk says.
     pub fn next_receipt(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for receipts", |connection| {
-            let next: Option<i64> =
-                connection.query_row("SELECT min(due_at) FROM owed_receipt", [], |row| row.get(0))?;
+            let next: Option<i64> = connection
+                .prepare_cached("SELECT min(due_at) FROM owed_receipt")?
+                .query_row([], |row| row.get(0))?;
             Ok(next.map(timestamp))
         })
     }
@@ -562,6 +595,16 @@ impl ClientStore {
 }
 
 impl Work<'_> {
+    /// When this account last said something with this emoji about a message.
+    fn reacted_at(&self, target: &MessageId, emoji: &str) -> Result<Timestamp, Failure> {
+        let at: Option<i64> = self
+            .tx
+            .prepare_cached("SELECT sent_at FROM reaction WHERE target = ?1 AND author = ?2 AND emoji = ?3")?
+            .query_row((id_bytes(target), self.own.as_bytes(), emoji), |row| row.get(0))
+            .optional()?;
+        Ok(at.map_or(Timestamp(0), timestamp))
+    }
+
     /// The messages that brought edits of this one, to be deleted with it.
     fn edits_of(&self, row: &MessageRow) -> Result<Vec<QuotedMessage>, Failure> {
         let mut statement =

@@ -10,6 +10,7 @@ use crate::types::{MessageId, MessageState};
 use crate::wire::Opened;
 
 mod at_rest;
+mod devices;
 mod search;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);

@@ -24,6 +24,7 @@ impl Work<'_> {
             .prepare_cached("UPDATE message SET expires_at = ?2 WHERE id = ?1 AND expires_at IS NULL")?
             .execute((id_bytes(&row.id), millis(at)))?;
         if began > 0 {
+            self.changes.to_expire = true;
             self.touch(&row.id);
         }
         Ok(())
@@ -57,6 +58,7 @@ impl Work<'_> {
             self.tx
                 .prepare_cached("UPDATE message SET expires_at = ?2, swarm_expires_at = ?2 WHERE id = ?1")?
                 .execute((id_bytes(&id), millis(at)))?;
+            self.changes.to_expire = true;
             self.touch(&id);
         }
         Ok(())
@@ -127,11 +129,9 @@ impl ClientStore {
     /// What the disk says.
     pub fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for what disappears", |connection| {
-            let next: Option<i64> = connection.query_row(
-                "SELECT min(expires_at) FROM message WHERE expires_at IS NOT NULL",
-                [],
-                |row| row.get(0),
-            )?;
+            let next: Option<i64> = connection
+                .prepare_cached("SELECT min(expires_at) FROM message WHERE expires_at IS NOT NULL")?
+                .query_row([], |row| row.get(0))?;
             Ok(next.map(timestamp))
         })
     }
@@ -163,11 +163,9 @@ impl ClientStore {
     /// What the disk says.
     pub fn next_own_swarm_task(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for tasks of the own swarm", |connection| {
-            let next: Option<i64> = connection.query_row(
-                "SELECT min(next_try) FROM own_swarm WHERE next_try > ?1",
-                [millis(now)],
-                |row| row.get(0),
-            )?;
+            let next: Option<i64> = connection
+                .prepare_cached("SELECT min(next_try) FROM own_swarm WHERE next_try > ?1")?
+                .query_row([millis(now)], |row| row.get(0))?;
             Ok(next.map(timestamp))
         })
     }

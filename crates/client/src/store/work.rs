@@ -44,6 +44,8 @@ pub struct Changes {
     pub to_send: bool,
     /// A document waits to be pushed.
     pub to_push: bool,
+    /// It is known when something disappears that was not known before.
+    pub to_expire: bool,
 }
 
 /// A transaction under way.

@@ -15,7 +15,7 @@ use super::super::rows::{state_code, state_of_code};
 use super::super::speak::EDIT_WITHIN;
 use super::super::work::Work;
 use super::super::{ReceivedItem, RowKind, StoreError, account_id, millis, search, timestamp};
-use super::{MAX_REMEMBERED, bound, is_deleted, remember_deleted};
+use super::{MAX_REMEMBERED, bound, gone, is_deleted, remember_deleted};
 use crate::said::{CallStep, Details, Heard, Post, Reaction, Said, Timer};
 use crate::types::{MessageId, MessageState};
 
@@ -39,8 +39,10 @@ impl Work<'_> {
     pub(super) fn hear(&mut self, item: &ReceivedItem, heard: &Heard) -> Result<(), Failure> {
         let own = heard.author == self.own;
         let chat = if own { heard.sync_target.unwrap_or(self.own) } else { heard.author };
-        // Nothing is wanted from those who are blocked; what was said to them from another device is one's own.
-        if !own && self.contact(&chat)?.blocked {
+        // Nothing is wanted from those who are blocked, except that they take something back; what was said to them from
+        // another device is one's own.
+        let takes_back = matches!(heard.said, Said::Unsend { .. });
+        if !own && !takes_back && self.contact(&chat)?.blocked {
             return Ok(());
         }
         match &heard.said {
@@ -53,7 +55,9 @@ impl Work<'_> {
                 }
                 Ok(())
             }
-            Said::Unsend { author, sent_at } => self.hear_unsend(heard, author, *sent_at),
+            Said::Unsend { author, sent_at, without_trace } => {
+                self.hear_unsend(heard, author, *sent_at, *without_trace)
+            }
             Said::Accepted if own => Ok(()),
             Said::Call { step, uuid } => self.hear_call(item, heard, &chat, *step, uuid),
             _ => {
@@ -97,13 +101,17 @@ impl Work<'_> {
         if fresh {
             self.unhide(chat)?;
         }
-        if let Some(unsent) = self.deletion(&id)? {
-            if unsent {
+        // The contact may have brought back what was set aside, another copy of this among it.
+        if self.is_here(&id, item, heard)? {
+            return Ok(());
+        }
+        if let Some(how) = gone(self.tx, &id)? {
+            if how.unsent {
                 let blank = Post::default();
                 self.put(item, heard, chat, &id, RowKind::Deleted, &blank)?;
             }
             // It is here after all, in the swarm: there it goes as well.
-            return self.delete_in_own_swarm(&item.hash);
+            return if how.here_only { Ok(()) } else { self.delete_in_own_swarm(&item.hash) };
         }
         self.put(item, heard, chat, &id, RowKind::Post, post)?;
         let early: Option<i64> = self
@@ -141,15 +149,6 @@ impl Work<'_> {
         Ok(here)
     }
 
-    /// Whether a message was deleted, and if so whether something stands in its place.
-    fn deletion(&self, id: &MessageId) -> Result<Option<bool>, Failure> {
-        Ok(self
-            .tx
-            .prepare_cached("SELECT unsent FROM deleted WHERE id = ?1")?
-            .query_row([id_bytes(id)], |row| row.get(0))
-            .optional()?)
-    }
-
     /// Who speaks, and what follows for the contact.
     fn hear_profile(&mut self, heard: &Heard, chat: &AccountId, fresh: bool) -> Result<(), Failure> {
         if heard.author != self.own {
@@ -176,6 +175,7 @@ impl Work<'_> {
         let timer: Timer = if kind == RowKind::Deleted { Timer::Off } else { heard.expiration.into() };
         let outgoing = heard.author == self.own;
         let sent_at = heard.sent_at;
+        self.open_chat(chat)?;
         let read = self.is_read(chat, chats::sort_time(sent_at, self.now))?;
         let life = |seconds: u32| Duration::from_secs(seconds.into());
         let expires_at = match timer {
@@ -212,6 +212,7 @@ impl Work<'_> {
             swarm_expires_at: Some(item.expires_at),
         };
         chats::insert(self, &new)?;
+        self.changes.to_expire |= expires_at.is_some();
         if read && let (Timer::AfterRead(_), false) = (timer, outgoing) {
             // Read on another device before it came to this one.
             self.begin_to_expire_read(chat, chats::sort_time(sent_at, self.now))?;
@@ -268,8 +269,10 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let (id, target) =
             (MessageId::of(&heard.author, heard.sent_at), MessageId::of(&heard.author, target));
-        if self.deletion(&id)?.is_some() || self.deletion(&target)?.is_some() {
-            return self.delete_in_own_swarm(&item.hash);
+        match (gone(self.tx, &id)?, gone(self.tx, &target)?) {
+            (None, None) => {}
+            (itself, target) if itself.iter().chain(&target).all(|how| how.here_only) => return Ok(()),
+            _ => return self.delete_in_own_swarm(&item.hash),
         }
         self.hear_profile(heard, chat, fresh)?;
         let edit = Edit {
@@ -434,13 +437,24 @@ impl Work<'_> {
         chat: &AccountId,
         fresh: bool,
     ) -> Result<(), Failure> {
-        let before = self.contact(chat)?;
-        // Only an answer: whoever was asked nothing accepts nothing.
-        if !before.approved {
-            return Ok(());
+        // Only an answer: whoever was asked nothing accepts nothing. But another device may have asked.
+        if !self.contact(chat)?.approved {
+            return self.set_aside_for(chat, item, heard);
         }
         self.hear_profile(heard, chat, fresh)?;
-        // Also when a message of theirs came before it: every device is to show the same.
+        // Of several the earliest is shown, so that all devices show the same.
+        let shown: Option<MessageId> = self
+            .tx
+            .prepare_cached("SELECT id FROM message WHERE chat = ?1 AND kind = ?2")?
+            .query_row((chat.as_bytes(), RowKind::Accepted.code()), chats::message_id)
+            .optional()?;
+        if let Some(id) = shown {
+            let row = chats::find(self.tx, &self.own, &id)?;
+            if row.sent_at <= heard.sent_at {
+                return Ok(());
+            }
+            chats::withdraw(self, &row)?;
+        }
         self.notice(item, heard, chat, RowKind::Accepted, &Details::default()).map(drop)
     }
 
@@ -491,14 +505,20 @@ impl Work<'_> {
     }
 
     /// A message is to be gone everywhere: its author says so, or this account says so to itself (client-messages 4.12).
-    fn hear_unsend(&mut self, heard: &Heard, author: &AccountId, sent_at: Timestamp) -> Result<(), Failure> {
+    fn hear_unsend(
+        &mut self,
+        heard: &Heard,
+        author: &AccountId,
+        sent_at: Timestamp,
+        without_trace: bool,
+    ) -> Result<(), Failure> {
         let from_self = heard.author == self.own;
         if heard.author != *author && !from_self {
             return Ok(());
         }
         let id = MessageId::of(author, sent_at);
-        // One's own note about another's message only takes it away here.
-        let leaves_a_place = heard.author == *author;
+        // One's own note about another's message only takes it away here, and so does one that says so.
+        let leaves_a_place = heard.author == *author && !(from_self && without_trace);
         let row = match chats::find(self.tx, &self.own, &id) {
             Ok(row) => row,
             Err(Failure::Store(StoreError::UnknownMessage(_))) => {

@@ -87,6 +87,8 @@ CREATE TABLE early_receipt (
 
 -- A deletion that leaves a placeholder where the message would be.
 ALTER TABLE deleted ADD COLUMN unsent INTEGER NOT NULL DEFAULT 0 CHECK (unsent IN (0, 1));
+-- A deletion on this device only: other devices, and the swarm, keep the message.
+ALTER TABLE deleted ADD COLUMN here_only INTEGER NOT NULL DEFAULT 0 CHECK (here_only IN (0, 1));
 
 -- Items that were set aside because their contact was erased elsewhere come back when the contact does.
 ALTER TABLE set_aside ADD COLUMN chat BLOB;

@@ -216,7 +216,7 @@ fn what_is_deleted_is_not_found_however_it_goes() {
     hear_at(&store, 3, "apple in a chat that goes", 4);
     store.delete(&here.id, Deletion::ThisDevice, LATER).unwrap();
     store.delete(&everywhere.id, Deletion::Everywhere, LATER).unwrap();
-    let unsend = Said::Unsend { author: person(2), sent_at: at(3) };
+    let unsend = Said::Unsend { author: person(2), sent_at: at(3), without_trace: false };
     receive(&store, vec![item_of("unsend", heard(2, unsend, at(9)))]);
     assert_eq!(store.message(&theirs).unwrap().unwrap().kind, RowKind::Deleted);
     assert_eq!(finds(&store, "apple"), ["apple in a chat that goes"]);

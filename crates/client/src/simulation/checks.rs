@@ -1,0 +1,375 @@
+//! What must hold. At every change of a database, see [`World::tells`]: nothing is shown twice, nothing that is gone comes
+//! back, no state claims more than happened. When everything has come to rest: a person's devices have the same, and nobody
+//! lacks what was acknowledged.
+//!
+//! What may differ between devices of one person, and why:
+//! * what was deleted on one device only is there on others;
+//! * states, signatures and whether a `listen` has printed a message belong to the device that sent or received it;
+//! * a placeholder for a deleted message is there only where the message has been: who comes later finds neither;
+//! * where a message from the future stands: where it arrived;
+//! * what somebody who is blocked said: it is dropped where the block is known when it comes;
+//! * a conversation that was erased: what came within the two minutes of the guard (client-messages 7.3).
+
+use std::collections::BTreeMap;
+
+use conclave_crypto::AccountId;
+use conclave_proto::Timestamp;
+
+use super::device::Device;
+use super::world::{Outcome, Violation, World};
+use crate::store::{Contact, Copy, MessageRow, RowKind, StoreError};
+use crate::types::{MessageId, MessageState};
+
+/// What a device has of a chat, as far as others must have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    rows: BTreeMap<MessageId, MessageRow>,
+    order: Vec<(Timestamp, MessageId)>,
+    contact: Option<Contact>,
+    position: Timestamp,
+    marked: bool,
+    unread: Option<u64>,
+}
+
+impl World {
+    /// A state that a device was told, or made up.
+    pub(super) fn claims_no_more_than_happened(&mut self, device: usize, row: &MessageRow) -> Outcome {
+        let Some(state) = row.state else { return Ok(()) };
+        let Some(to) = self.person_of(&row.chat) else { return Ok(()) };
+        let signatures = self.ledger.signatures(&row.id, Copy::Recipient);
+        let swarm = self.people[to].members.len();
+        if row.signed.is_some_and(|signed| signed as usize > signatures) {
+            let signed = row.signed;
+            return Err(
+                self.wrong(device, &format!("{:?} claims {signed:?} signatures of {signatures}", row.text))
+            );
+        }
+        let had = |world: &Self| world.ledger.had.contains(&(to, row.id.clone()));
+        let justified = match state {
+            MessageState::Queued | MessageState::Failed => true,
+            MessageState::StoredWeakly => signatures > 0,
+            MessageState::Stored => signatures * 2 > swarm,
+            MessageState::Delivered => had(self),
+            MessageState::Read => had(self) && self.ledger.read.contains(&(to, row.id.clone())),
+        };
+        if !justified {
+            let text = &row.text;
+            return Err(
+                self.wrong(device, &format!("{text:?} is {state:?} with {signatures} of {swarm} signatures"))
+            );
+        }
+        match state {
+            MessageState::StoredWeakly => self.note(super::coverage::Kind::StoredWeakly),
+            MessageState::Delivered => self.note(super::coverage::Kind::Delivered),
+            MessageState::Read => self.note(super::coverage::Kind::ReadByPeer),
+            _ => {}
+        }
+        if state >= MessageState::Stored
+            && let Some(message) = self.ledger.messages.get_mut(&row.id)
+        {
+            message.acknowledged = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn everything_is_as_it_should_be(&mut self) -> Outcome {
+        for person in 0..self.people.len() {
+            let devices = self.people[person].devices.clone();
+            for with in 0..self.people.len() {
+                let mut all = Vec::new();
+                for device in &devices {
+                    let seen =
+                        self.sees(*device, with).map_err(|error| self.wrong(*device, &error.to_string()))?;
+                    self.is_in_order(*device, &seen)?;
+                    all.push(seen);
+                }
+                for at in 1..all.len() {
+                    self.agree(devices[0], devices[at], with, &all[0], &all[at])?;
+                }
+                for (device, seen) in devices.iter().zip(&all) {
+                    self.nothing_unsent_is_here(*device, with, seen)?;
+                    self.has_what_was_acknowledged(*device, with, seen)?;
+                }
+            }
+            self.have_the_same_profile(&devices)?;
+        }
+        self.both_sides_read_the_same()
+    }
+
+    fn sees(&self, device: usize, with: usize) -> Result<Seen, StoreError> {
+        let chat = *self.people[with].keys.id();
+        let Some(store) = self.store(device) else { return Err(StoreError::NoAccount) };
+        let rows = store.history(&chat, 1_000, None)?;
+        let (position, marked) = store.read_position(&chat)?;
+        let chats = store.chats(1_000)?;
+        Ok(Seen {
+            order: store.sorted_by(&chat)?,
+            contact: store.contact(&chat)?,
+            position,
+            marked,
+            unread: chats.iter().find(|row| row.id == chat).map(|row| row.unread),
+            rows: rows.into_iter().map(|row| (row.id.clone(), row)).collect(),
+        })
+    }
+
+    /// A chat is sorted by one rule, and its numbers are right.
+    fn is_in_order(&self, device: usize, seen: &Seen) -> Outcome {
+        let keys: Vec<(Timestamp, &AccountId, &MessageId)> = seen
+            .order
+            .iter()
+            .filter_map(|(at, id)| seen.rows.get(id).map(|row| (*at, &row.author, id)))
+            .collect();
+        if keys.len() != seen.rows.len() || !keys.is_sorted() {
+            return Err(self.wrong(device, "a chat is not in order"));
+        }
+        let unread = seen
+            .order
+            .iter()
+            .filter(|(at, id)| *at > seen.position && seen.rows.get(id).is_some_and(|row| !row.outgoing))
+            .count();
+        if seen.unread.is_some_and(|counted| counted != unread as u64) {
+            return Err(self.wrong(device, &format!("{:?} unread messages are {unread}", seen.unread)));
+        }
+        Ok(())
+    }
+
+    fn agree(&self, one: usize, other: usize, with: usize, a: &Seen, b: &Seen) -> Outcome {
+        let person = self.devices[one].person;
+        let differ = |what: String| {
+            let (one, other, with) = (self.name(one), self.name(other), self.people[with].name);
+            Err(Violation(format!("{one} and {other} differ about the chat with {with}: {what}")))
+        };
+        let erased = self.ledger.erased.contains(&(person, with));
+        let blocked = self.ledger.ever_blocked(person, with);
+        let contact = |seen: &Seen| seen.contact.clone().unwrap_or_else(|| nobody(&self.people[with]));
+        let (known, there) = (contact(a), contact(b));
+        if shared(&known) != shared(&there) {
+            return differ(format!("{:?} and {:?}", shared(&known), shared(&there)));
+        }
+        if erased {
+            return Ok(());
+        }
+        let hidden = |device: &Device, id: &MessageId| device.hidden.contains(id);
+        let counts = |row: &MessageRow| {
+            let word = self.ledger.of_text(&row.text).unwrap_or(&row.id);
+            let hidden_somewhere = [one, other].iter().any(|device| {
+                hidden(&self.devices[*device], &row.id) || hidden(&self.devices[*device], word)
+            });
+            !hidden_somewhere && (row.outgoing || !blocked)
+        };
+        for (of, rows, others) in [(one, &a.rows, &b.rows), (other, &b.rows, &a.rows)] {
+            for (id, row) in rows.iter().filter(|(_, row)| counts(row)) {
+                match others.get(id) {
+                    None if row.kind == RowKind::Deleted => {}
+                    None => {
+                        return differ(format!(
+                            "only {} has {} ({:?} {:?})",
+                            self.name(of),
+                            id,
+                            row.kind,
+                            row.text
+                        ));
+                    }
+                    Some(there) => {
+                        if visible(row) != visible(there) {
+                            return differ(format!("{:?} and {:?}", visible(row), visible(there)));
+                        }
+                        let lasting = !blocked && !self.ledger.fleeting.contains(id);
+                        if row.reactions != there.reactions && lasting {
+                            return differ(format!(
+                                "{:?}: {:?}, {:?}",
+                                row.text, row.reactions, there.reactions
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        let in_time = |seen: &Seen| {
+            let rows = seen.order.iter().filter_map(|(_, id)| seen.rows.get(id));
+            rows.filter(|row| counts(row) && !row.from_the_future && row.kind != RowKind::Deleted)
+                .map(|row| row.id.clone())
+                .collect::<Vec<_>>()
+        };
+        let future = a.rows.values().chain(b.rows.values()).any(|row| row.from_the_future);
+        if !future && in_time(a) != in_time(b) {
+            return differ("the order".to_owned());
+        }
+        if a.marked != b.marked && !a.rows.is_empty() && !b.rows.is_empty() {
+            return differ(format!("marked as unread: {} and {}", a.marked, b.marked));
+        }
+        // Whoever comes late does not learn how far was read from a message of one's own that is gone.
+        let gone = |message: &&super::ledger::Message| {
+            let vanished =
+                message.unsent || message.timed || message.uncertain || !message.taken_off.is_empty();
+            message.author == person && message.to == with && vanished
+        };
+        let learnt_from = self.ledger.messages.values().filter(gone).map(|message| message.sent_at).max();
+        let learnt_from = learnt_from.max(self.ledger.notices.get(&(person, with)).copied());
+        let unread = |seen: &Seen| -> Vec<MessageId> {
+            let rows = seen.order.iter().filter(|(at, _)| *at > seen.position && Some(*at) > learnt_from);
+            rows.filter(|(_, id)| {
+                seen.rows
+                    .get(id)
+                    .is_some_and(|row| !row.outgoing && counts(row) && row.kind != RowKind::Deleted)
+            })
+            .map(|(_, id)| id.clone())
+            .collect()
+        };
+        if !future && unread(a) != unread(b) {
+            let text = |seen: &Seen| {
+                let ids = unread(seen);
+                ids.iter().filter_map(|id| seen.rows.get(id)).map(|row| row.text.clone()).collect::<Vec<_>>()
+            };
+            return differ(format!(
+                "unread {:?} up to {} and {:?} up to {}",
+                text(a),
+                a.position.0,
+                text(b),
+                b.position.0
+            ));
+        }
+        Ok(())
+    }
+
+    fn nothing_unsent_is_here(&self, device: usize, with: usize, seen: &Seen) -> Outcome {
+        let person = self.devices[device].person;
+        if self.ledger.ever_blocked(person, with) {
+            return Ok(());
+        }
+        for row in seen.rows.values().filter(|row| row.kind == RowKind::Post) {
+            let Some(id) = self.ledger.of_text(&row.text) else { continue };
+            if self.ledger.messages.get(id).is_some_and(|message| message.unsent) {
+                return Err(
+                    self.wrong(device, &format!("{:?} was unsent and is here as {}", row.text, row.id))
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn has_what_was_acknowledged(&self, device: usize, with: usize, seen: &Seen) -> Outcome {
+        let person = self.devices[device].person;
+        if self.ledger.erased.contains(&(person, with)) {
+            return Ok(());
+        }
+        for (id, message) in &self.ledger.messages {
+            let received = message.author == with && message.to == person;
+            let sent = message.author == person && message.to == with;
+            if !(received || sent)
+                || !message.acknowledged
+                || message.timed
+                || message.unsent
+                || message.uncertain
+            {
+                continue;
+            }
+            if message.taken_off.contains(&person)
+                || self.devices[device].hidden.contains(id)
+                || (received && self.ledger.ever_blocked(person, with))
+            {
+                continue;
+            }
+            if seen.rows.get(id).is_none_or(|row| row.kind != RowKind::Post) {
+                return Err(self.wrong(
+                    device,
+                    &format!(
+                        "{} ({id}) from {} was acknowledged and is missing",
+                        message.word, self.people[message.author].name
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn have_the_same_profile(&self, devices: &[usize]) -> Outcome {
+        let mut names = Vec::new();
+        for device in devices {
+            let Some(store) = self.store(*device) else { continue };
+            let account = store.account().map_err(|error| self.wrong(*device, &error.to_string()))?;
+            names.push(account.name);
+        }
+        if names.windows(2).any(|two| two[0] != two[1]) {
+            return Err(Violation(format!("devices of one person differ about its name: {names:?}")));
+        }
+        Ok(())
+    }
+
+    /// Somebody was erased, and has said nothing since: on no device is anything of them.
+    pub(super) fn stays_erased(&self, person: usize, whom: usize) -> Outcome {
+        for device in &self.people[person].devices {
+            let seen = self.sees(*device, whom).map_err(|error| self.wrong(*device, &error.to_string()))?;
+            let nobody = nobody(&self.people[whom]);
+            let known = seen.contact.filter(|contact| shared(contact) != shared(&nobody));
+            if known.is_some() || !seen.rows.is_empty() {
+                let (name, rows) = (self.people[whom].name, seen.rows.len());
+                return Err(
+                    self.wrong(*device, &format!("{name} was erased and is back, with {rows} messages"))
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What one has written, in its newest form, is what the other reads.
+    fn both_sides_read_the_same(&self) -> Outcome {
+        for (id, message) in &self.ledger.messages {
+            let pair = [(message.author, message.to), (message.to, message.author)];
+            if pair.iter().any(|pair| self.ledger.blocked.contains(pair) || self.ledger.erased.contains(pair))
+            {
+                continue;
+            }
+            let text = |person: usize| -> Vec<(usize, String)> {
+                let devices = self.people[person].devices.iter();
+                let rows = devices.filter_map(|device| {
+                    let row = self.store(*device)?.message(id).ok()??;
+                    (row.kind == RowKind::Post).then_some((*device, row.text))
+                });
+                rows.collect()
+            };
+            for (one, mine) in text(message.author) {
+                for (other, theirs) in text(message.to) {
+                    if mine != theirs
+                        && !self.devices[one].hidden.contains(id)
+                        && !self.devices[other].hidden.contains(id)
+                    {
+                        let (one, other) = (self.name(one), self.name(other));
+                        return Err(Violation(format!(
+                            "{one} reads {mine:?} where {other} reads {theirs:?} ({id})"
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What of a row all devices show.
+fn visible(row: &MessageRow) -> impl PartialEq + std::fmt::Debug + '_ {
+    ((&row.text, row.kind, row.outgoing, row.request), (row.edited_at, row.quote, row.timer, &row.details))
+}
+
+/// A contact of whom nothing is known, or nothing any more.
+fn nobody(person: &super::world::Person) -> Contact {
+    Contact {
+        id: *person.keys.id(),
+        name: None,
+        nickname: None,
+        approved: false,
+        approved_me: false,
+        blocked: false,
+        priority: 0,
+        timer: crate::said::Timer::Off,
+        muted_until: None,
+    }
+}
+
+/// What of a contact all devices know.
+fn shared(contact: &Contact) -> impl PartialEq + std::fmt::Debug + '_ {
+    (
+        (&contact.name, &contact.nickname, contact.approved, contact.approved_me, contact.blocked),
+        (contact.priority, contact.timer, contact.muted_until),
+    )
+}

@@ -1,0 +1,253 @@
+//! What befalls devices and members: restarts, kills, partitions, time.
+
+use super::coverage::Kind;
+use super::swarm::Mood;
+use super::world::{Event, Outcome, Violation, World};
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
+/// What people do in one world, about.
+const ACTS: u64 = 50;
+/// Devices of one person.
+const MOST_DEVICES: usize = 4;
+/// How long devices may take to agree, once nothing bad happens any more.
+const SETTLE_MINUTES: u64 = 40;
+/// How long they must be quiet then.
+const QUIET: u64 = 5 * MINUTE;
+
+impl World {
+    /// Everything that happens in this world.
+    pub(super) fn run(&mut self) -> Outcome {
+        for person in 0..self.people.len() {
+            for _ in 0..1 + self.below(3) {
+                self.add_device(person)?;
+                let pause = self.between(0, 5 * SECOND);
+                self.run_until(self.elapsed() + pause)?;
+            }
+        }
+        while self.acts < ACTS {
+            self.something_happens()?;
+            let pause = match self.below(10) {
+                0 => self.between(5 * SECOND, 90 * SECOND),
+                1..4 => self.between(0, 300),
+                _ => self.between(300, 5 * SECOND),
+            };
+            self.run_until(self.elapsed() + pause)?;
+        }
+        self.settles()?;
+        self.everything_is_as_it_should_be()?;
+        if self.chance(300) {
+            return self.somebody_is_erased_for_good();
+        }
+        if self.chance(500) { self.a_new_device_agrees() } else { Ok(()) }
+    }
+
+    /// Somebody is erased, and says nothing any more. Members that replay say it again, to devices that were off meanwhile
+    /// and to those that are new: nothing comes back.
+    fn somebody_is_erased_for_good(&mut self) -> Outcome {
+        let (person, whom) = (self.below(self.people.len()), self.below(self.people.len()));
+        if person == whom {
+            return Ok(());
+        }
+        self.note(Kind::ErasedForGood);
+        let devices = self.people[person].devices.clone();
+        self.run_until(self.elapsed() + 10 * MINUTE)?;
+        if let Some(other) = devices.get(1) {
+            self.dies(*other);
+        }
+        self.erases(devices[0], whom)?;
+        self.run_until(self.elapsed() + 10 * MINUTE)?;
+        self.people[person].members[0].mood = Mood::Replays;
+        for device in &devices {
+            self.starts(*device)?;
+        }
+        self.add_device(person)?;
+        self.comes_to_rest()?;
+        self.stays_erased(person, whom)
+    }
+
+    fn something_happens(&mut self) -> Outcome {
+        match self.below(1_000) {
+            0..25 => self.restarts(),
+            25..50 => {
+                if let Some(device) = self.some_device() {
+                    let writes = self.between(1, 60);
+                    self.kill_at_write(device, writes);
+                }
+                Ok(())
+            }
+            50..80 => self.loses_network(),
+            80..95 => {
+                self.is_partitioned();
+                Ok(())
+            }
+            95..120 => {
+                self.goes_down();
+                Ok(())
+            }
+            120..135 => self.links_device(),
+            135..140 => self.days_pass(),
+            140..150 => {
+                let pause = self.between(MINUTE, 10 * MINUTE);
+                self.run_until(self.elapsed() + pause)
+            }
+            _ => self.somebody_acts(),
+        }
+    }
+
+    fn some_device(&mut self) -> Option<usize> {
+        let running = self.running();
+        (!running.is_empty()).then(|| running[self.below(running.len())])
+    }
+
+    fn restarts(&mut self) -> Outcome {
+        let Some(device) = self.some_device() else { return Ok(()) };
+        self.note(Kind::Restart);
+        self.dies(device);
+        let pause = if self.chance(500) { 0 } else { self.between(SECOND, 120 * SECOND) };
+        self.after(pause, Event::Start { device });
+        Ok(())
+    }
+
+    fn loses_network(&mut self) -> Outcome {
+        let Some(device) = self.some_device() else { return Ok(()) };
+        self.note(Kind::Offline);
+        self.say(|world| format!("{} has no network", world.name(device)));
+        self.devices[device].online = false;
+        let pause = self.between(SECOND, 5 * MINUTE);
+        self.after(pause, Event::Online { device });
+        Ok(())
+    }
+
+    fn is_partitioned(&mut self) {
+        self.note(Kind::Partition);
+        for device in 0..self.devices.len() {
+            for person in 0..self.people.len() {
+                for member in 0..self.people[person].members.len() {
+                    if self.chance(300) {
+                        self.network.cut.insert((device, person, member));
+                    }
+                }
+            }
+        }
+        self.say(|_| "the network is partitioned".to_owned());
+        let pause = self.between(5 * SECOND, 3 * MINUTE);
+        self.after(pause, Event::Heal);
+    }
+
+    fn goes_down(&mut self) {
+        let person = self.below(self.people.len());
+        let member = self.below(self.people[person].members.len());
+        self.note(Kind::MemberDown);
+        self.people[person].members[member].up = false;
+        self.say(|world| format!("member {member} of {}'s swarm is down", world.people[person].name));
+        let pause = self.between(5 * SECOND, 5 * MINUTE);
+        self.after(pause, Event::Up { person, member });
+    }
+
+    fn links_device(&mut self) -> Outcome {
+        let person = self.below(self.people.len());
+        if self.people[person].devices.len() >= MOST_DEVICES {
+            return Ok(());
+        }
+        self.note(Kind::LinkedLater);
+        self.add_device(person)
+    }
+
+    /// A device is off for days, while the others go on.
+    fn days_pass(&mut self) -> Outcome {
+        // What lives in swarms lives for two weeks.
+        if self.elapsed() > DAY {
+            return Ok(());
+        }
+        let Some(device) = self.some_device() else { return Ok(()) };
+        self.note(Kind::Days);
+        self.dies(device);
+        self.devices[device].away = true;
+        for _ in 0..10 {
+            self.somebody_acts()?;
+            let pause = self.between(0, 20 * SECOND);
+            self.run_until(self.elapsed() + pause)?;
+        }
+        let days = self.between(DAY, 8 * DAY);
+        self.say(|_| format!("{} hours pass", days / DAY * 24));
+        self.run_until(self.elapsed() + 10 * MINUTE)?;
+        self.network.slow_pace = true;
+        self.run_until(self.elapsed() + days)?;
+        self.network.slow_pace = false;
+        for other in self.running() {
+            self.hurries(other);
+        }
+        self.devices[device].away = false;
+        self.starts(device)
+    }
+
+    /// Nothing bad happens any more; everything comes to rest.
+    fn settles(&mut self) -> Outcome {
+        self.say(|_| "from now on all is well".to_owned());
+        self.network.perfect = true;
+        self.network.cut.clear();
+        for person in 0..self.people.len() {
+            for member in 0..self.people[person].members.len() {
+                self.comes_up(person, member);
+            }
+        }
+        for device in 0..self.devices.len() {
+            self.devices[device].away = false;
+            self.spare(device);
+            self.starts(device)?;
+            self.goes_online(device)?;
+            self.with_store(device, |store, now| store.retry_all(now))?;
+            self.hurries(device);
+        }
+        self.comes_to_rest()
+    }
+
+    fn comes_to_rest(&mut self) -> Outcome {
+        let until = self.elapsed() + SETTLE_MINUTES * MINUTE;
+        loop {
+            let before = self.writes;
+            self.run_until(self.elapsed() + QUIET)?;
+            let busy = self.busy()?;
+            if self.writes == before && busy.is_none() {
+                return Ok(());
+            }
+            if self.elapsed() > until {
+                let what = busy.unwrap_or_else(|| "writes go on".to_owned());
+                return Err(Violation(format!("it does not come to rest: {what}")));
+            }
+        }
+    }
+
+    /// What still waits somewhere.
+    fn busy(&mut self) -> Outcome<Option<String>> {
+        for device in 0..self.devices.len() {
+            if self.devices[device].process.is_none() {
+                return Err(self.wrong(device, "it is not on"));
+            }
+            let waiting = self.with_store(device, |store, _| store.waiting())?.unwrap_or_default();
+            let documents = self.with_store(device, |store, now| store.documents_wait(now))?.unwrap_or(true);
+            let disappears = self.with_store(device, |store, _| store.disappears())?.unwrap_or(true);
+            if waiting != (0, 0, 0) || documents || disappears {
+                let name = self.name(device);
+                return Ok(Some(format!(
+                    "{name} has {waiting:?} waiting, documents: {documents}, disappearing: {disappears}"
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A device that is linked when all is done has what the others have.
+    fn a_new_device_agrees(&mut self) -> Outcome {
+        let person = self.below(self.people.len());
+        if self.people[person].members.iter().any(|member| member.mood == Mood::Replays) {
+            // What it replays is news to a device that knows nothing.
+            return Ok(());
+        }
+        self.add_device(person)?;
+        self.comes_to_rest()?;
+        self.everything_is_as_it_should_be()
+    }
+}

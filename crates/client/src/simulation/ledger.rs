@@ -1,0 +1,81 @@
+//! What really happened, beside what devices believe.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use conclave_proto::MessageHash;
+
+use crate::store::Copy;
+use crate::types::MessageId;
+
+/// A message somebody wrote.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    /// It and its edits begin with this word.
+    pub(super) word: String,
+    pub(super) author: usize,
+    /// To whom; the author for notes to oneself.
+    pub(super) to: usize,
+    pub(super) sent_at: conclave_proto::Timestamp,
+    /// It disappears.
+    pub(super) timed: bool,
+    /// Its sender was told that a majority has it.
+    pub(super) acknowledged: bool,
+    /// Its author deleted it everywhere.
+    pub(super) unsent: bool,
+    /// These took it off their own devices.
+    pub(super) taken_off: BTreeSet<usize>,
+    /// A device was killed while it deleted it.
+    pub(super) uncertain: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) messages: BTreeMap<MessageId, Message>,
+    by_word: BTreeMap<String, MessageId>,
+    /// Who truly signed for what, and kept it.
+    signers: BTreeMap<MessageHash, BTreeSet<usize>>,
+    /// Which stored messages carry what.
+    carried: BTreeMap<(MessageId, Copy), BTreeSet<MessageHash>>,
+    /// Which of its recipients' devices had a message: (person, message).
+    pub(super) had: BTreeSet<(usize, MessageId)>,
+    /// Which messages a person has marked as read.
+    pub(super) read: BTreeSet<(usize, MessageId)>,
+    /// Who has ever blocked or erased whom.
+    pub(super) blocked: BTreeSet<(usize, usize)>,
+    pub(super) erased: BTreeSet<(usize, usize)>,
+    /// When who last changed the timer with whom: a notice that may disappear.
+    pub(super) notices: BTreeMap<(usize, usize), conclave_proto::Timestamp>,
+    /// Messages that somebody reacted to while the chat's messages disappeared: so do the reactions, from the swarm.
+    pub(super) fleeting: BTreeSet<MessageId>,
+}
+
+impl Ledger {
+    pub(super) fn written(&mut self, id: MessageId, message: Message) {
+        self.by_word.insert(message.word.clone(), id.clone());
+        self.messages.insert(id, message);
+    }
+
+    /// Which message a text belongs to, itself or as an edit.
+    pub(super) fn of_text(&self, text: &str) -> Option<&MessageId> {
+        self.by_word.get(text.split('.').next()?)
+    }
+
+    pub(super) fn signed(&mut self, hash: MessageHash, by: BTreeSet<usize>) {
+        self.signers.entry(hash).or_default().extend(by);
+    }
+
+    pub(super) fn carries(&mut self, hash: MessageHash, id: &MessageId, copy: Copy) {
+        self.carried.entry((id.clone(), copy)).or_default().insert(hash);
+    }
+
+    /// How many members have signed for a copy, at most in one of its forms.
+    pub(super) fn signatures(&self, id: &MessageId, copy: Copy) -> usize {
+        let hashes = self.carried.get(&(id.clone(), copy)).into_iter().flatten();
+        hashes.filter_map(|hash| self.signers.get(hash)).map(BTreeSet::len).max().unwrap_or(0)
+    }
+
+    /// Whether one of them has ever blocked the other.
+    pub(super) fn ever_blocked(&self, who: usize, whom: usize) -> bool {
+        self.blocked.contains(&(who, whom))
+    }
+}

@@ -1,0 +1,218 @@
+//! What several devices of one account come to. Each of these was a world of the simulation that went wrong.
+
+use std::time::Duration;
+
+use super::*;
+use crate::said::{QuotedMessage, Reaction, Speech};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What one device would push, taken in by another.
+fn share(from: &ClientStore, to: &ClientStore, now: Timestamp) -> Changes {
+    let mut all = Changes::default();
+    let mut done = Vec::new();
+    for push in from.document_pushes(now).unwrap() {
+        let hash =
+            |entry: &Vec<u8>| conclave_proto::MessageHash::of(&person(1), push.namespace, entry).to_string();
+        let hashes: Vec<String> = push.entries.iter().map(hash).collect();
+        let entries = hashes.iter().cloned().zip(push.entries.clone());
+        let received = ReceivedEntries {
+            snode: member(),
+            namespace: push.namespace,
+            last_hash: None,
+            entries: entries.map(|(hash, entry)| (hash, now, entry)).collect(),
+        };
+        let changes = to.merge_entries(&received, now).unwrap();
+        all.shown.extend(changes.shown);
+        all.chats.extend(changes.chats);
+        done.push((push.namespace, push.seqno, hashes));
+    }
+    from.documents_stored(&done, now).unwrap();
+    all
+}
+
+/// With the bytes that it came as: what is set aside is read from them again.
+fn as_it_came(mut item: ReceivedItem, speech: &Speech<'_>) -> ReceivedItem {
+    let heard = heard_in(&mut item);
+    heard.content = speech.content(heard.sent_at, Default::default(), None, false).to_bytes();
+    item
+}
+
+fn unread(store: &ClientStore) -> u64 {
+    store.chats(10).unwrap()[0].unread
+}
+
+fn reactions(store: &ClientStore, id: &MessageId) -> usize {
+    store.message(id).unwrap().unwrap().reactions.len()
+}
+
+#[test]
+fn whoever_writes_has_read_what_came_before_on_this_device_too() {
+    let store = store();
+    receive(&store, vec![item("h1", 2, "a question", NOW)]);
+    assert_eq!(unread(&store), 1);
+    send(&store, 2, "an answer", LATER);
+    assert_eq!(unread(&store), 0);
+}
+
+#[test]
+fn what_was_read_elsewhere_is_read_in_a_chat_that_is_made_later() {
+    let (phone, laptop) = (store(), store());
+    let shown = receive(&phone, vec![item("h1", 2, "hi", NOW)]).shown;
+    phone.mark_read(&shown[0].id, LATER).unwrap();
+    share(&phone, &laptop, LATER);
+    receive(&laptop, vec![item("h1", 2, "hi", NOW)]);
+    assert_eq!(unread(&laptop), 0);
+    phone.set_unread(&person(2), true, LATER).unwrap();
+    let tablet = super::store();
+    share(&phone, &tablet, LATER);
+    receive(&tablet, vec![item("h1", 2, "hi", NOW)]);
+    assert!(tablet.chats(10).unwrap()[0].marked_unread);
+}
+
+#[test]
+fn a_mark_by_hand_goes_with_its_document_only() {
+    let (phone, laptop) = (store(), store());
+    receive(&phone, vec![item("h1", 2, "hi", NOW)]);
+    receive(&laptop, vec![item("h1", 2, "hi", NOW)]);
+    phone.set_unread(&person(2), true, LATER).unwrap();
+    share(&phone, &laptop, LATER);
+    // Written before the mark was made, and arriving after it.
+    receive(&laptop, vec![sync_copy("h2", 2, "bye", Timestamp(NOW.0 + 5))]);
+    assert!(laptop.chats(10).unwrap()[0].marked_unread);
+}
+
+#[test]
+fn that_a_request_was_accepted_is_shown_once_whatever_came_first() {
+    let accepted = |hash: &str, at: u64| {
+        as_it_came(item_of(hash, heard(2, Said::Accepted, Timestamp(NOW.0 + at))), &Speech::Accepted)
+    };
+    let answer = item("answer", 2, "with pleasure", Timestamp(NOW.0 + 20));
+    let asked = sync_copy("asked", 2, "may I?", NOW);
+    let (first, second) = (accepted("first", 10), accepted("second", 30));
+    let orders = [
+        vec![asked.clone(), first.clone(), answer.clone(), second.clone()],
+        vec![asked.clone(), answer.clone(), second.clone(), first.clone()],
+        // What was asked from another device may be heard of last.
+        vec![second, first, answer, asked],
+    ];
+    let stores = orders.map(|items| {
+        let store = store();
+        receive(&store, items);
+        let rows = store.history(&person(2), 10, None).unwrap();
+        rows.into_iter().map(|row| (row.id, row.kind)).collect::<Vec<_>>()
+    });
+    let accepted = stores[0].iter().filter(|(_, kind)| *kind == RowKind::Accepted).count();
+    assert_eq!(accepted, 1);
+    assert_eq!(stores[0], stores[1]);
+    assert_eq!(stores[0], stores[2]);
+}
+
+#[test]
+fn settings_of_a_contact_are_as_the_document_keeps_them_on_the_device_that_made_them() {
+    let (phone, laptop) = (store(), store());
+    send(&phone, 2, "hi", NOW);
+    phone.set_muted(&person(2), Some(Timestamp(LATER.0 + 123)), NOW).unwrap();
+    share(&phone, &laptop, LATER);
+    let muted = |store: &ClientStore| store.contact(&person(2)).unwrap().unwrap().muted_until;
+    assert!(muted(&phone).is_some());
+    assert_eq!(muted(&phone), muted(&laptop));
+}
+
+#[test]
+fn an_edit_comes_after_what_it_edits_whatever_the_clock_says() {
+    let store = store();
+    // Written on a device whose clock is right; this one's is a minute behind.
+    let shown = receive(&store, vec![sync_copy("h", 2, "helo", LATER)]).shown;
+    store.edit(&shown[0].id, "hello", NOW).unwrap();
+    store.edit(&shown[0].id, "hello!", NOW).unwrap();
+    let row = store.message(&shown[0].id).unwrap().unwrap();
+    assert_eq!(row.text, "hello!");
+    assert!(row.edited_at.unwrap() > LATER);
+}
+
+#[test]
+fn a_reaction_is_taken_back_whatever_the_clock_says() {
+    let store = store();
+    let id = receive(&store, vec![item("h1", 2, "hi", NOW)]).shown[0].id.clone();
+    let target = QuotedMessage { author: person(2), sent_at: NOW };
+    let reaction = Reaction { target, emoji: "🦀".to_owned(), remove: false };
+    let mut elsewhere = item_of("h2", heard(1, Said::Reaction(reaction), LATER));
+    heard_in(&mut elsewhere).sync_target = Some(person(2));
+    receive(&store, vec![elsewhere]);
+    assert_eq!(reactions(&store, &id), 1);
+    store.react(&id, "🦀", true, NOW).unwrap();
+    assert_eq!(reactions(&store, &id), 0);
+}
+
+#[test]
+fn a_reaction_counts_here_from_when_it_does_on_other_devices() {
+    let store = store();
+    let id = receive(&store, vec![item("h1", 2, "hi", NOW)]).shown[0].id.clone();
+    store.react(&id, "🦀", false, LATER).unwrap();
+    let due = store.due(LATER, 10, 10).unwrap();
+    let copy = due.iter().find(|due| due.copy == Copy::OwnSync).unwrap();
+    let noted: i64 =
+        store.connection().query_row("SELECT sent_at FROM reaction", [], |row| row.get(0)).unwrap();
+    assert_eq!(timestamp(noted), copy.sent_at);
+}
+
+#[test]
+fn what_is_deleted_on_one_device_stays_in_the_swarm_for_the_others() {
+    let tasks = |how: Deletion| {
+        let store = store();
+        let id = receive(&store, vec![sync_copy("h1", 2, "helo", NOW)]).shown[0].id.clone();
+        store.edit(&id, "hello", LATER).unwrap();
+        let edit = store.due(LATER, 10, 10).unwrap()[0].id.clone();
+        signed_by(&store, &edit, Copy::OwnSync, 5, 5, "h2");
+        store.delete(&id, how, LATER).unwrap();
+        let post = Post { text: "hello!".to_owned(), ..Post::default() };
+        let mut again = item_of("h3", heard(1, Said::Edit { target: NOW, post }, Timestamp(LATER.0 + 9)));
+        heard_in(&mut again).sync_target = Some(person(2));
+        assert!(receive(&store, vec![again, sync_copy("h4", 2, "helo", NOW)]).shown.is_empty());
+        let tasks = store.own_swarm_tasks(LATER.plus(MINUTE), 10).unwrap();
+        tasks.into_iter().map(|task| task.hash).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(tasks(Deletion::ThisDevice).is_empty());
+    assert_eq!(tasks(Deletion::MyDevices), ["h1", "h2", "h3", "h4"].map(str::to_owned).into());
+}
+
+#[test]
+fn what_others_have_one_s_other_devices_get_though_it_is_deleted_here() {
+    let store = store();
+    let id = send(&store, 2, "hi", NOW).id;
+    signed_by(&store, &id, Copy::Recipient, 3, 5, "h");
+    store.delete(&id, Deletion::ThisDevice, LATER).unwrap();
+    let waiting: Vec<Copy> = store.due(LATER, 10, 10).unwrap().into_iter().map(|due| due.copy).collect();
+    assert_eq!(waiting, [Copy::OwnSync]);
+    signed_by(&store, &id, Copy::OwnSync, 3, 5, "own");
+    assert!(store.own_swarm_tasks(LATER, 10).unwrap().is_empty());
+}
+
+#[test]
+fn what_came_for_a_hidden_chat_is_there_when_another_device_shows_it_again() {
+    let (phone, laptop) = (store(), store());
+    send(&phone, 2, "hi", NOW);
+    share(&phone, &laptop, NOW);
+    phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
+    share(&phone, &laptop, LATER.plus(5 * MINUTE));
+    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None };
+    let old = as_it_came(item("h1", 2, "hello?", NOW), &speech);
+    assert!(receive(&laptop, vec![old]).shown.is_empty(), "it is older than that word");
+    phone.set_priority(&person(2), 0, LATER.plus(6 * MINUTE)).unwrap();
+    assert_eq!(texts(&share(&phone, &laptop, LATER.plus(7 * MINUTE)).shown), ["hello?"]);
+}
+
+#[test]
+fn a_message_that_brings_back_its_own_earlier_copy_is_there_once() {
+    let (phone, laptop) = (store(), store());
+    send(&phone, 2, "hi", NOW);
+    share(&phone, &laptop, NOW);
+    phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
+    share(&phone, &laptop, LATER.plus(5 * MINUTE));
+    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None };
+    let old = as_it_came(item("h1", 2, "hello?", NOW), &speech);
+    let again = ReceivedItem { hash: "h2".into(), stored_at: LATER.plus(6 * MINUTE), ..old.clone() };
+    receive(&laptop, vec![old]);
+    assert_eq!(texts(&receive(&laptop, vec![again]).shown), ["hello?"]);
+}
