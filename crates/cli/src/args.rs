@@ -215,6 +215,12 @@ pub(crate) struct Send {
     /// Answer this message (an id, or its beginning)
     #[arg(long, value_name = "ID")]
     pub(crate) reply_to: Option<String>,
+    /// Look up the first https:// link, and send its title along; asks first, because the site sees your address
+    #[arg(long)]
+    pub(crate) preview: bool,
+    /// With --preview: do not ask
+    #[arg(long, requires = "preview")]
+    pub(crate) yes: bool,
     /// How long to wait until a majority of the swarm has stored the message
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,
@@ -404,6 +410,9 @@ pub(crate) struct Settings {
     /// Lock a profile that has a passphrase when nobody has used it for so many minutes
     #[arg(long, value_name = "MINUTES|off", value_parser = minutes_or_off)]
     pub(crate) auto_lock: Option<u32>,
+    /// Look up link previews through this SOCKS5 proxy, for instance that of Tor
+    #[arg(long, value_name = "HOST:PORT|off")]
+    pub(crate) preview_proxy: Option<String>,
 }
 
 /// Minutes; 0 is `off`.

@@ -89,6 +89,10 @@ pub(crate) struct Shared {
     pub(crate) reading: Reading,
     /// The account's settings have been looked for.
     pub(crate) documents_found: Notify,
+    /// Counts how often the machine's way to the network has changed.
+    pub(crate) ways: watch::Sender<u64>,
+    /// When something last happened that makes more of it likely.
+    lively: Mutex<Instant>,
     /// Work whose end nobody waits for, except the end of the client.
     strays: Mutex<JoinSet<()>>,
     pub(crate) stopping: watch::Sender<bool>,
@@ -104,8 +108,27 @@ impl Shared {
         }
     }
 
+    /// Forgets connections and failures, and tries everything that waits at once.
+    pub(crate) async fn begin_anew(&self) {
+        self.network.begin_anew();
+        let now = self.network.now();
+        if let Err(error) = self.store.run(move |store| store.retry_all(now)).await {
+            tracing::warn!(%error, "what waits could not be hurried");
+        }
+        self.ways.send_modify(|ways| *ways = ways.wrapping_add(1));
+        self.outbox_changed.notify_one();
+    }
+
+    /// For how long nothing has happened.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.lively.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
     /// Tells everybody who listens what changed, and those who send that there is something to do.
     pub(crate) fn tell(&self, changes: Changes) {
+        if !changes.shown.is_empty() || !changes.typing.is_empty() || changes.to_send {
+            *self.lively.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
         if changes.to_push {
             self.pushes.changed(self.network.now());
         }
@@ -200,6 +223,8 @@ impl Client {
             pushes: PushTimes::default(),
             documents_found: Notify::new(),
             reading: Reading::default(),
+            ways: watch::channel(0).0,
+            lively: Mutex::new(Instant::now()),
             strays: Mutex::default(),
             stopping: watch::channel(false).0,
         });
@@ -478,7 +503,13 @@ impl Client {
             last_contact: last_contact.map(|at| at.as_millis()),
             locked: false,
             trouble,
+            bytes_sent: network.traffic().0,
+            bytes_received: network.traffic().1,
         })
+    }
+
+    pub(crate) async fn begin_anew(&self) {
+        self.shared.begin_anew().await;
     }
 
     /// Stops receiving and sending. Bounded; what is queued stays queued.

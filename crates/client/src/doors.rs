@@ -21,6 +21,11 @@ pub fn open_key_file(text: &[u8]) -> Option<DatabaseKey> {
     key_in(text)
 }
 
+/// Does what follows when the machine's way to the network changes.
+pub async fn change_way(client: &Client) {
+    client.begin_anew().await;
+}
+
 /// Sends a content as it is, as another program would that writes it differently.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use conclave_crypto::recovery_phrase::PhraseError;
 use serde::{Deserialize, Serialize};
 
 use crate::network::NetworkError;
+use crate::preview::PreviewError;
 use crate::profile::{InvalidDisplayName, InvalidProfileName, OpenError};
 use crate::store::{RecipientError, StoreError};
 use crate::types::MessageId;
@@ -51,6 +52,9 @@ pub enum Error {
     /// The network cannot be reached, or refused.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// There is no preview of a link.
+    #[error(transparent)]
+    Preview(#[from] PreviewError),
     /// The text is too long.
     #[error("the text has {chars} characters, a message has at most {MAX_TEXT_CHARS}")]
     TextTooLong {
@@ -130,6 +134,9 @@ impl Error {
                 RecipientError::Store(error) => store_kind(error),
             },
             Self::Network(error) => error.kind(),
+            Self::Preview(PreviewError::NoLink) => "no_link",
+            Self::Preview(PreviewError::BadProxy(_)) => "bad_proxy",
+            Self::Preview(_) => "no_preview",
             Self::TextTooLong { .. } => "text_too_long",
             Self::TextEmpty => "text_empty",
             Self::UnknownMessage(_) => "unknown_message",
@@ -150,6 +157,7 @@ impl Error {
             Self::ProfileName(_) => Some("use letters, digits, `-`, `_` and `.`".to_owned()),
             Self::DisplayName(_) => Some("use a name of 1 to 100 bytes".to_owned()),
             Self::Phrase(_) => Some("compare it, word by word, with what was written down".to_owned()),
+            Self::Preview(error) => Some(error.hint().to_owned()),
             Self::TextTooLong { .. } => Some("send it in parts".to_owned()),
             Self::TextEmpty => Some("write something".to_owned()),
             Self::UnknownMessage(_) => Some("`history` shows the ids of a chat's messages".to_owned()),
@@ -176,6 +184,7 @@ impl Error {
             | Self::DisplayName(_)
             | Self::Phrase(_)
             | Self::Recipient(_)
+            | Self::Preview(PreviewError::NoLink | PreviewError::BadProxy(_))
             | Self::TextTooLong { .. }
             | Self::TextEmpty
             | Self::NotLockable { .. }
@@ -187,6 +196,7 @@ impl Error {
                 | StoreError::TooLarge { .. },
             ) => ExitClass::Usage,
             Self::Network(error) => error.exit(),
+            Self::Preview(_) => ExitClass::Failed,
             Self::Profile(_) | Self::Store(_) | Self::Locked { .. } | Self::Owner { .. } => ExitClass::Failed,
             Self::Relayed(record) => record.exit,
         }

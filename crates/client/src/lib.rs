@@ -11,6 +11,7 @@ pub mod doors;
 mod error;
 pub mod network;
 mod outbox;
+pub mod preview;
 pub mod profile;
 mod receive;
 pub mod said;
@@ -20,6 +21,7 @@ pub mod settings;
 mod simulation;
 pub mod store;
 pub mod types;
+mod wake;
 mod wire;
 
 pub use client::{Client, ClientOptions};

@@ -21,7 +21,7 @@ use crate::store::{
     Changes, ClientStore, DOCUMENT_NAMESPACES, ReceivedBatch, ReceivedEntries, ReceivedItem, StoreError,
 };
 use crate::types::FetchReport;
-use crate::wire;
+use crate::{wake, wire};
 use watch::Watched;
 
 /// Everything an account has in its swarm: settings before messages, which are judged by them (client-messages 4.0).
@@ -33,8 +33,10 @@ pub(crate) const MAILBOXES: [Namespace; 5] = [
     Namespace::DIRECT,
 ];
 
-/// Between two rounds while all is well.
+/// Between two questions to a member that offers no waiting, while people talk.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The longest pause between them, when nothing has happened for long.
+const QUIET_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest pause after failures. (storage-and-onion 9.1)
 const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 /// How often all members are asked: one that withholds what it has only delays it.
@@ -56,6 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
         () = sweep(&shared) => {}
         _ = watching => {}
+        () = wake::run(&shared) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
 }
@@ -92,8 +95,18 @@ async fn sweep(shared: &Arc<Shared>) {
                 pause_after(failures)
             }
         };
-        tokio::time::sleep(pause).await;
+        let mut ways = shared.ways.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = ways.changed() => {}
+        }
     }
+}
+
+/// How long to wait between two questions when nothing has happened for `quiet`: a second while people talk (a minute after
+/// the last word), then longer and longer.
+fn pause_when_quiet(quiet: Duration) -> Duration {
+    (quiet / 60).clamp(INTERVAL, QUIET_INTERVAL)
 }
 
 /// How long to wait after so many failures in a row.
@@ -428,5 +441,11 @@ mod tests {
         let (first, again) = (inbox.alice_writes("hello", 1, 1), inbox.alice_writes("hello", 1, 2));
         assert_ne!(first.hash, again.hash);
         assert_eq!(inbox.take_in(1, &page(&[&first, &again])), ["hello"]);
+    }
+
+    #[test]
+    fn who_talks_is_asked_every_second_and_who_is_quiet_every_ten() {
+        let pause = |quiet| pause_when_quiet(Duration::from_secs(quiet)).as_secs();
+        assert_eq!([0, 30, 60, 150, 300, 600, 86_400].map(pause), [1, 1, 1, 2, 5, 10, 10]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What this device tells others, and what it asks for. Unknown keys of a newer version are dropped when changed here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     /// Tell contacts that their messages were read, and show when they say so. Off: peers' programs do it that way.
@@ -16,10 +16,18 @@ pub struct Settings {
     /// Lock the profile when nobody has asked for anything for so many seconds (some seconds later at most). `None`, or
     /// 0: never. Of no effect without a passphrase.
     pub auto_lock: Option<u32>,
+    /// `HOST:PORT` of a SOCKS5 proxy that link previews are looked up through. `None`: the site sees this machine's address.
+    pub preview_proxy: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { read_receipts: false, typing: false, delivery_receipts: true, auto_lock: None }
+        Self {
+            read_receipts: false,
+            typing: false,
+            delivery_receipts: true,
+            auto_lock: None,
+            preview_proxy: None,
+        }
     }
 }

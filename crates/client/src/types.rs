@@ -524,6 +524,12 @@ pub struct Status {
     /// The profile is locked; nothing else of this is known then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub locked: bool,
+    /// Bytes of requests to guards since the owner started, without what QUIC or TLS adds.
+    #[serde(default)]
+    pub bytes_sent: u64,
+    /// Bytes of the answers to them.
+    #[serde(default)]
+    pub bytes_received: u64,
     /// The last failure to reach the network, if the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -171,6 +171,9 @@ pub enum PathEvent<'a> {
     /// Nodes that an earlier run found to be bad moments ago, as [`PathManager::avoided`] told it. They are the last choice
     /// for ten minutes, unless they prove better.
     Remembered(&'a [Ed25519Public]),
+    /// This machine reaches the network in another way than before (other addresses, or it slept): what failed until now says
+    /// nothing about nodes.
+    WayChanged,
     /// A request that took this path came back, or did not.
     Ended {
         /// As given by [`PathManager::path_for`].
@@ -246,6 +249,13 @@ impl PathManager {
                 let almost_over = now.minus(life.saturating_sub(REMEMBERED_LIFE));
                 for node in nodes.iter().filter(|node| self.nodes.contains_key(node)) {
                     self.health.strike_out(*node, self.config.max_strikes, almost_over);
+                }
+            }
+            PathEvent::WayChanged => {
+                self.health.forget_strikes();
+                self.guards.forget_failures();
+                for kept in self.paths.iter_mut().chain(&mut self.detours) {
+                    kept.strikes = 0;
                 }
             }
             PathEvent::Ended { path, target, outcome } => self.ended(path, target, outcome, now),

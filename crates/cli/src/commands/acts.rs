@@ -159,15 +159,20 @@ pub(super) async fn settings(context: &Context, args: Settings) -> Result<(), Fa
     let session = context.open(false).await?;
     let shown = async {
         let mut settings = session.settings().await?;
-        let before = settings;
+        let before = settings.clone();
         settings.read_receipts = args.read_receipts.unwrap_or(settings.read_receipts);
         settings.typing = args.typing.unwrap_or(settings.typing);
         settings.delivery_receipts = args.delivery_receipts.unwrap_or(settings.delivery_receipts);
         if let Some(minutes) = args.auto_lock {
             settings.auto_lock = (minutes > 0).then(|| minutes.saturating_mul(60));
         }
+        match args.preview_proxy.as_deref() {
+            Some("off") => settings.preview_proxy = None,
+            Some(address) => settings.preview_proxy = Some(address.to_owned()),
+            None => {}
+        }
         if settings != before {
-            session.set_settings(settings).await?;
+            session.set_settings(settings.clone()).await?;
         }
         let mut line = json!(settings);
         if let Some(fields) = line.as_object_mut() {
@@ -176,13 +181,15 @@ pub(super) async fn settings(context: &Context, args: Settings) -> Result<(), Fa
         let word = |on: bool| if on { "on" } else { "off" };
         context.output.line(&line, || {
             format!(
-                "read receipts      {}\ntyping             {}\ndelivery receipts  {}\nauto-lock          {}",
+                "read receipts      {}\ntyping             {}\ndelivery receipts  {}\nauto-lock          {}\n\
+                 preview proxy      {}",
                 word(settings.read_receipts),
                 word(settings.typing),
                 word(settings.delivery_receipts),
                 settings
                     .auto_lock
                     .map_or_else(|| "off".to_owned(), |seconds| format!("after {} min", seconds / 60)),
+                settings.preview_proxy.as_deref().unwrap_or("off"),
             )
         });
         Ok(())
@@ -246,7 +253,7 @@ async fn sent(context: &Context, session: &Session, timeout: u64) -> Result<(), 
 }
 
 /// Asks on the terminal.
-fn confirmed(question: &str) -> Result<bool, Failure> {
+pub(super) fn confirmed(question: &str) -> Result<bool, Failure> {
     secrets::confirm(question)?.ok_or_else(|| {
         Failure::usage(
             "not_confirmed",

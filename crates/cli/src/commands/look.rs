@@ -158,6 +158,10 @@ fn describe_status(status: &Status) -> String {
     }
     lines.push(format!("clock        {:+} ms from the network's", -status.clock_offset_ms));
     lines.push(format!("queue        {} waiting", status.queued));
+    lines.push(format!(
+        "traffic      {} bytes sent, {} received since the profile was opened",
+        status.bytes_sent, status.bytes_received
+    ));
     if let Some(trouble) = &status.trouble {
         lines.push(format!("trouble      {}", tame(trouble)));
     }

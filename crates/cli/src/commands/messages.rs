@@ -3,11 +3,13 @@
 use std::io::Read as _;
 
 use conclave_client::Session;
-use conclave_client::said::Timer;
+use conclave_client::preview;
+use conclave_client::said::{LinkPreview, Timer};
 use conclave_client::types::{Event, Message, MessageKind, MessageState, NewMessage, Queued, SentState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
+use super::acts::confirmed;
 use super::{Context, seconds};
 use crate::args::{Listen, Send};
 use crate::failure::Failure;
@@ -38,6 +40,9 @@ async fn send_over(context: &Context, session: &Session, args: &Send, text: Stri
     let mut new = NewMessage::text(&args.to, text);
     if let Some(id) = &args.reply_to {
         new.reply_to = Some(session.find_message(id).await?.id);
+    }
+    if args.preview {
+        new.preview = look_up(context, session, &new.text, args.yes).await?;
     }
     let message = session.send(new).await?;
     let queued = Queued { id: message.id.clone(), chat: message.chat.clone() };
@@ -99,6 +104,31 @@ async fn unsent(session: &Session, message: &Message, no_queue: bool, kind: &str
         ),
         _ => Failure::unreachable(kind, what, "some members have it already, so it could not be taken back"),
     }
+}
+
+/// The preview of a text's first link; `None` if the user does not want it after all.
+async fn look_up(
+    context: &Context,
+    session: &Session,
+    text: &str,
+    yes: bool,
+) -> Result<Option<LinkPreview>, Failure> {
+    let Some(host) = preview::first_link(text).and_then(preview::host) else {
+        return Err(conclave_client::Error::from(preview::PreviewError::NoLink).into());
+    };
+    let who_sees = match session.settings().await?.preview_proxy {
+        Some(proxy) => format!("Look up {host} through the proxy {proxy}?"),
+        None => format!(
+            "Look up {host}? It will see this machine's address, and that somebody writes about the link."
+        ),
+    };
+    if !yes && !confirmed(&who_sees)? {
+        return Ok(None);
+    }
+    context.output.progress("looking up the link …");
+    let preview = session.look_up_preview(text).await;
+    context.output.progress_done();
+    Ok(Some(preview?))
 }
 
 fn describe_stored(state: &SentState) -> String {

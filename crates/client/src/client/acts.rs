@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::{Client, check_text, message, told};
 use crate::error::Error;
+use crate::preview::{self, PreviewError};
 use crate::profile::DisplayName;
-use crate::said::Timer;
+use crate::said::{LinkPreview, Timer};
 use crate::settings::Settings;
 use crate::store::{Changes, ClientStore, Deletion, MAX_PAGE, StoreError};
 use crate::types::{ContactInfo, Message, MessageId};
@@ -221,6 +222,20 @@ impl Client {
         Ok(contacts.into_iter().map(told::contact).collect())
     }
 
+    /// Looks up what the first link of a text leads to, so that it can be sent along. The site learns this machine's address,
+    /// or that of the proxy in the settings: ask the user each time.
+    ///
+    /// # Errors
+    /// If there is no link, or no page with a title.
+    pub async fn look_up_preview(&self, text: &str) -> Result<LinkPreview, Error> {
+        let link = preview::first_link(text).ok_or(PreviewError::NoLink)?.to_owned();
+        let proxy = self.settings().await?.preview_proxy;
+        tokio::task::spawn_blocking(move || preview::fetch(&link, proxy.as_deref()))
+            .await
+            .map_err(|stopped| StoreError::Bug(stopped.to_string()))?
+            .map_err(Error::from)
+    }
+
     /// The settings of this device.
     ///
     /// # Errors
@@ -232,8 +247,11 @@ impl Client {
     /// Changes the settings of this device.
     ///
     /// # Errors
-    /// What the database says.
+    /// If the proxy is none, or what the database says.
     pub async fn set_settings(&self, settings: Settings) -> Result<(), Error> {
+        if let Some(bad) = settings.preview_proxy.as_ref().filter(|proxy| !preview::is_proxy(proxy)) {
+            return Err(PreviewError::BadProxy(bad.clone()).into());
+        }
         Ok(self.shared.store.run(move |store| store.set_settings(&settings)).await?)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(super) struct Links {
     /// `None` where the machine allows no UDP socket.
     endpoint: Option<Arc<Endpoint>>,
     held: Mutex<HashMap<Ed25519Public, Held>>,
+    sent: AtomicU64,
+    received: AtomicU64,
 }
 
 enum Held {
@@ -59,11 +62,32 @@ impl Links {
         if let Err(error) = &endpoint {
             tracing::debug!(%error, "no UDP here; guards are asked over HTTPS");
         }
-        Self { https, endpoint: endpoint.ok(), held: Mutex::default() }
+        Self {
+            https,
+            endpoint: endpoint.ok(),
+            held: Mutex::default(),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        }
     }
 
     /// Hands an onion request to a guard.
     pub(super) async fn post_onion(
+        self: &Arc<Self>,
+        guard: &SnodeRecord,
+        body: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<Response, LinkError> {
+        let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.sent.fetch_add(count(body.len()), Ordering::Relaxed);
+        let answer = self.post(guard, body, deadline).await;
+        if let Ok(response) = &answer {
+            self.received.fetch_add(count(response.body.len()), Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn post(
         self: &Arc<Self>,
         guard: &SnodeRecord,
         body: Vec<u8>,
@@ -150,6 +174,20 @@ impl Links {
                 None
             }
         }
+    }
+
+    /// Lets go of all connections, and of what was found out about UDP: this machine has another way to the network.
+    pub(super) fn begin_anew(&self) {
+        for (_, held) in self.lock().drain() {
+            if let Held::Open(connection) = held {
+                connection.close();
+            }
+        }
+    }
+
+    /// Bytes of requests to guards, and of their answers, since the start; without what QUIC or TLS adds.
+    pub(super) fn traffic(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
     }
 
     fn forget(&self, guard: &SnodeRecord, connection: &Connection) {

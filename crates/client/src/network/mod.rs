@@ -177,6 +177,18 @@ impl Network {
         true
     }
 
+    /// This machine reaches the network in another way than before: connections and failures of the old one are forgotten.
+    pub fn begin_anew(&self) {
+        self.inner.links.begin_anew();
+        self.paths().handle(self.now(), PathEvent::WayChanged);
+        self.keep_guards();
+    }
+
+    /// Bytes of requests to guards, and of their answers, since the start; without what QUIC or TLS adds.
+    pub fn traffic(&self) -> (u64, u64) {
+        self.inner.links.traffic()
+    }
+
     /// Ends what still runs, and takes on nothing more: it holds the profile's database.
     pub async fn shutdown(&self) {
         let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).take();

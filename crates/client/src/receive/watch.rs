@@ -1,4 +1,4 @@
-//! Having a member of the swarm tell when something comes: `conclave_wait` where it is offered, else asking every second.
+//! Having a member of the swarm tell when something comes: `conclave_wait` where it is offered, else asking again and again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use conclave_proto::rpc::answers::RetrieveAnswer;
 use conclave_proto::rpc::{Auth, CONCLAVE_WAIT, MAX_WAIT_MS, Request, TimedAuth, Wait, WaitAnswer, signing};
 use tokio::time::Instant;
 
-use super::{INTERVAL, MAILBOXES, cursor, drain, pause_after, take_in};
+use super::{INTERVAL, MAILBOXES, cursor, drain, pause_after, pause_when_quiet, take_in};
 use crate::client::Shared;
 use crate::error::Error;
 use crate::network::{HeldPath, NetworkError};
@@ -74,7 +74,11 @@ pub(super) async fn run(shared: &Arc<Shared>, watched: &Watched, place: usize, p
             failures = failures.max(1);
         }
         if failures > 0 {
-            tokio::time::sleep(pause_after(failures)).await;
+            let mut ways = shared.ways.subscribe();
+            tokio::select! {
+                () = tokio::time::sleep(pause_after(failures)) => {}
+                _ = ways.changed() => {}
+            }
         }
     }
 }
@@ -92,7 +96,11 @@ async fn once(
             let _turn = turn.lock().await;
             drain(shared, member, &MAILBOXES).await?;
         }
-        tokio::time::sleep(INTERVAL).await;
+        let mut ways = shared.ways.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(pause_when_quiet(shared.quiet())) => {}
+            _ = ways.changed() => {}
+        }
         return Ok(());
     }
     let mut positions = Vec::new();
@@ -107,7 +115,12 @@ async fn once(
     let request = Request::ConclaveWait(wait);
     let hold = Duration::from_millis(MAX_WAIT_MS);
     let began = Instant::now();
-    let reply = shared.network.ask_held(member, &request, hold, mine, other).await?;
+    let mut ways = shared.ways.subscribe();
+    let reply = tokio::select! {
+        reply = shared.network.ask_held(member, &request, hold, mine, other) => reply?,
+        // What was asked over the old way is not answered any more.
+        _ = ways.changed() => return Ok(()),
+    };
     match reply.status {
         200 => {}
         406 | 425 => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Call, Session};
 use crate::error::Error;
-use crate::said::Timer;
+use crate::said::{LinkPreview, Timer};
 use crate::settings::Settings;
 use crate::store::Deletion;
 use crate::types::{ContactInfo, Message, MessageId};
@@ -25,6 +25,14 @@ impl Session {
     /// As there.
     pub async fn find_message(&self, id: &str) -> Result<Message, Error> {
         self.call(Call::FindMessage { id: id.to_owned() }).await
+    }
+
+    /// As [`Client::look_up_preview`](crate::Client::look_up_preview).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn look_up_preview(&self, text: &str) -> Result<LinkPreview, Error> {
+        self.call(Call::LookUpPreview { text: text.to_owned() }).await
     }
 
     /// As [`Client::edit`](crate::Client::edit).

@@ -102,6 +102,9 @@ pub enum Call {
         until: Option<u64>,
     },
     Search(Search),
+    LookUpPreview {
+        text: String,
+    },
     Contacts {
         #[serde(default)]
         blocked: bool,
@@ -228,6 +231,7 @@ pub(super) async fn answer(client: &Client, call: Call) -> Result<Value, Error> 
         Call::SetMuted { chat, until } => {
             json(client.set_muted(&client.resolve_chat(&chat).await?, until).await?)
         }
+        Call::LookUpPreview { text } => json(client.look_up_preview(&text).await?),
         Call::Search(search) => json(client.search(search).await?),
         Call::Contacts { blocked } => json(client.contacts(blocked).await?),
         Call::Accept { chat } => json(client.accept(&client.resolve_chat(&chat).await?).await?),

@@ -275,7 +275,7 @@ impl World {
             read_receipts: self.chance(700),
             typing: self.chance(500),
             delivery_receipts: self.chance(800),
-            auto_lock: None,
+            ..crate::settings::Settings::default()
         };
         self.note(Kind::Settings);
         self.with_store(device, |store, _| store.set_settings(&settings)).map(drop)

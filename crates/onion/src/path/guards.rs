@@ -149,6 +149,16 @@ impl Guards {
         }
     }
 
+    /// Failures so far were not the guards' own.
+    pub(super) fn forget_failures(&mut self) {
+        self.tried_again.clear();
+        for guard in self.state.guards.iter_mut().filter(|guard| guard.failures > 0) {
+            guard.failures = 0;
+            guard.set_aside_until = Timestamp(0);
+            self.changed = true;
+        }
+    }
+
     pub(super) fn is_set_aside(&self, node: &Ed25519Public, now: Timestamp) -> bool {
         self.state.guards.iter().any(|guard| guard.ed25519 == *node && guard.is_set_aside(now))
     }

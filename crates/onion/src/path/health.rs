@@ -43,6 +43,11 @@ impl Health {
         }
     }
 
+    /// Failures so far were not the nodes' own.
+    pub(super) fn forget_strikes(&mut self) {
+        self.strikes.clear();
+    }
+
     /// Somebody said the network does not know this node. Believed until the next list.
     pub(super) fn remove(&mut self, node: Ed25519Public) {
         self.removed.insert(node);

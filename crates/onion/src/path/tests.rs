@@ -441,3 +441,25 @@ fn a_clock_that_was_wrong_does_not_lock_a_guard_out() {
     assert_eq!(path.guard().ed25519, nodes[4].ed25519);
     assert_eq!(manager.status(T0).paths, vec![path.hops().iter().map(|hop| hop.ed25519).collect::<Vec<_>>()]);
 }
+
+#[test]
+fn another_way_to_the_network_forgives_what_failed_on_the_old_one() {
+    let nodes = network(12, 1);
+    let mut manager = manager(&nodes, PathConfig::default());
+    let mut rng = Seeded(7);
+    let (now, target) = (Timestamp(1_000_000), Target::Snode(nodes[0].ed25519));
+    for _ in 0..40 {
+        let path = manager.path_for(target, now, &mut rng).unwrap();
+        end(&mut manager, now, &path, target, Outcome::PathTimeout);
+        end(&mut manager, now, &path, target, Outcome::GuardUnreachable);
+    }
+    let guards = |manager: &PathManager| {
+        manager.guard_state().guards.iter().map(|guard| guard.ed25519).collect::<Vec<_>>()
+    };
+    let before = guards(&manager);
+    assert!(!manager.avoided(now).is_empty());
+    manager.handle(now, PathEvent::WayChanged);
+    assert!(manager.avoided(now).is_empty());
+    assert_eq!(guards(&manager), before, "no new guards are met because of it");
+    assert!(manager.guard_state().guards.iter().all(|guard| guard.failures == 0));
+}
