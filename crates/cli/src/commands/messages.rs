@@ -286,13 +286,23 @@ pub(super) fn describe(message: &Message) -> String {
     lines.join("\n")
 }
 
+/// A time for people, in the largest unit that says it exactly.
+fn span(seconds: u32) -> String {
+    const UNITS: [(u32, &str); 5] =
+        [(7 * 24 * 3_600, "week"), (24 * 3_600, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let fits = |(unit, _): &&(u32, &str)| seconds >= *unit && seconds.is_multiple_of(*unit);
+    let (unit, name) = UNITS.iter().find(fits).copied().unwrap_or((1, "second"));
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What a line of a chat says.
 pub(super) fn what(message: &Message) -> String {
     match message.kind {
         MessageKind::TimerChanged => match message.timer.unwrap_or_default() {
             Timer::Off => "[messages stay]".to_owned(),
-            Timer::AfterRead(seconds) => format!("[messages disappear {seconds} s after they were read]"),
-            Timer::AfterSend(seconds) => format!("[messages disappear {seconds} s after they were sent]"),
+            Timer::AfterRead(seconds) => format!("[messages disappear {} after they were read]", span(seconds)),
+            Timer::AfterSend(seconds) => format!("[messages disappear {} after they were sent]", span(seconds)),
         },
         MessageKind::MissedCall => "[missed call]".to_owned(),
         MessageKind::MediaSaved => "[saved a file of yours]".to_owned(),
@@ -307,5 +317,16 @@ pub(super) fn short(account_id: &str) -> String {
     match (account_id.get(..6), account_id.get(account_id.len().saturating_sub(4)..)) {
         (Some(start), Some(end)) => format!("{start}…{end}"),
         _ => tame(account_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_said_in_the_largest_unit_that_is_exact() {
+        let said = [0, 1, 30, 60, 90, 3_600, 43_200, 86_400, 1_209_600].map(super::span);
+        let expected =
+            ["0 seconds", "1 second", "30 seconds", "1 minute", "90 seconds", "1 hour", "12 hours", "1 day", "2 weeks"];
+        assert_eq!(said, expected);
     }
 }
