@@ -82,7 +82,11 @@ async fn sweep(shared: &Arc<Shared>) {
     let mut failures: u32 = 0;
     loop {
         let now = shared.network.now();
-        if let Err(error) = shared.store.run(move |store| store.tidy(now)).await {
+        let tidied = shared.store.run(move |store| {
+            store.tidy(now)?;
+            store.compact_if_due(now)
+        });
+        if let Err(error) = tidied.await {
             tracing::warn!(%error, "what is of no use any more could not be forgotten");
         }
         let pause = match round(shared).await {

@@ -301,8 +301,12 @@ pub(super) fn what(message: &Message) -> String {
     match message.kind {
         MessageKind::TimerChanged => match message.timer.unwrap_or_default() {
             Timer::Off => "[messages stay]".to_owned(),
-            Timer::AfterRead(seconds) => format!("[messages disappear {} after they were read]", span(seconds)),
-            Timer::AfterSend(seconds) => format!("[messages disappear {} after they were sent]", span(seconds)),
+            Timer::AfterRead(seconds) => {
+                format!("[messages disappear {} after they were read]", span(seconds))
+            }
+            Timer::AfterSend(seconds) => {
+                format!("[messages disappear {} after they were sent]", span(seconds))
+            }
         },
         MessageKind::MissedCall => "[missed call]".to_owned(),
         MessageKind::MediaSaved => "[saved a file of yours]".to_owned(),
@@ -325,8 +329,17 @@ mod tests {
     #[test]
     fn times_are_said_in_the_largest_unit_that_is_exact() {
         let said = [0, 1, 30, 60, 90, 3_600, 43_200, 86_400, 1_209_600].map(super::span);
-        let expected =
-            ["0 seconds", "1 second", "30 seconds", "1 minute", "90 seconds", "1 hour", "12 hours", "1 day", "2 weeks"];
+        let expected = [
+            "0 seconds",
+            "1 second",
+            "30 seconds",
+            "1 minute",
+            "90 seconds",
+            "1 hour",
+            "12 hours",
+            "1 day",
+            "2 weeks",
+        ];
         assert_eq!(said, expected);
     }
 }

@@ -29,10 +29,14 @@ pub enum Meta {
     NewAccount,
     /// The documents of the account have been looked for at a majority of its swarm.
     DocumentsFound,
+    /// Something was deleted since the database was last written anew.
+    Deleted,
+    /// When that was.
+    CompactedAt,
 }
 
 impl Meta {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::NetworkFile => "network_file",
             Self::Directory => "directory",
@@ -41,6 +45,8 @@ impl Meta {
             Self::Settings => "settings",
             Self::NewAccount => "new_account",
             Self::DocumentsFound => "documents_found",
+            Self::Deleted => "deleted",
+            Self::CompactedAt => "compacted_at",
         }
     }
 }

@@ -66,6 +66,11 @@ pub const MAX_PAGE: usize = 1_000;
 /// is marked. Nodes allow a clock to be off by as much.
 pub const FUTURE_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// Larger databases are not written anew by themselves: it takes a second for each hundred megabytes, and as much memory.
+pub const COMPACTED_UP_TO: u64 = 64 * 1024 * 1024;
+/// How often they are at most.
+const COMPACTED_EVERY: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+
 /// Held from opening a connection until the first page has been read with its key.
 static SETTING_UP: Mutex<()> = Mutex::new(());
 
@@ -286,6 +291,42 @@ impl ClientStore {
         self.connection()
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(|e| StoreError::of(e, "empty the journal", &self.inner.path))
+    }
+
+    /// Writes the database anew if something was deleted since that was last done, an hour ago at least, and the file is
+    /// small enough for it to go unnoticed ([`COMPACTED_UP_TO`]): what a deletion leaves in unused parts of pages, which is
+    /// beginnings of words the search is ordered by, is gone then.
+    ///
+    /// # Errors
+    /// What the disk says; nothing has changed then.
+    pub fn compact_if_due(&self, now: Timestamp) -> Result<bool, StoreError> {
+        if self.meta(Meta::Deleted)?.is_none() {
+            return Ok(false);
+        }
+        let last = self.meta(Meta::CompactedAt)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        let last = last.map_or(Timestamp(0), |bytes| Timestamp(u64::from_be_bytes(bytes)));
+        let small = std::fs::metadata(&self.inner.path).is_ok_and(|file| file.len() <= COMPACTED_UP_TO);
+        if now.since(last) < COMPACTED_EVERY || !small {
+            return Ok(false);
+        }
+        self.compact(now)?;
+        Ok(true)
+    }
+
+    /// Writes the database anew. Takes as long as copying it, and as much memory.
+    ///
+    /// # Errors
+    /// What the disk says; nothing has changed then.
+    pub fn compact(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.connection()
+            .execute_batch("VACUUM")
+            .map_err(|error| StoreError::of(error, "write it anew", &self.inner.path))?;
+        self.set_meta(Meta::CompactedAt, &now.0.to_be_bytes())?;
+        self.write("note that it was written anew", |tx| {
+            tx.prepare_cached("DELETE FROM meta WHERE name = ?1")?.execute([Meta::Deleted.name()])?;
+            Ok(())
+        })?;
+        self.empty_journal()
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -12,7 +12,7 @@ use conclave_proto::{Namespace, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::error::Failure;
-use super::{ClientStore, MessageRow, StoreError, chats, contacts, meta, millis, search};
+use super::{ClientStore, MessageRow, Meta, StoreError, chats, contacts, meta, millis, search};
 use crate::types::MessageId;
 
 /// The mailboxes of the account's documents, in the order they are asked for.
@@ -74,6 +74,11 @@ impl Work<'_> {
 
     fn finish(&mut self) -> Result<(), Failure> {
         self.changes.to_push |= save(self.tx, self.documents)?;
+        if !self.gone_words.is_empty() || !self.changes.deleted.is_empty() {
+            self.tx
+                .prepare_cached("INSERT INTO meta (name, value) VALUES (?1, x'01') ON CONFLICT DO NOTHING")?
+                .execute([Meta::Deleted.name()])?;
+        }
         search::scrub(self.tx, &std::mem::take(&mut self.gone_words))?;
         for id in std::mem::take(&mut self.updated) {
             match chats::find(self.tx, &self.own, &id) {
