@@ -291,7 +291,7 @@ async fn receipts_and_typing_say_what_their_senders_choose_to_say() {
     }
     let open = Settings { read_receipts: true, typing: true, ..Settings::default() };
     for device in [&alice, &tablet, &bob] {
-        device.client.set_settings(open).await.unwrap();
+        device.client.set_settings(open.clone()).await.unwrap();
     }
     bob.reads(alice.id, "did you get it?").await;
     bob.client.mark_read(&said.id).await.unwrap();
