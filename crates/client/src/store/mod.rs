@@ -32,6 +32,7 @@ mod work;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conclave_crypto::AccountId;
@@ -102,6 +103,8 @@ struct Inner {
     /// The config documents as they are on the disk, once they were needed. Locked after the connection.
     documents: Mutex<Option<conclave_confsync::AccountDocuments>>,
     path: PathBuf,
+    /// The journal may hold something that was deleted: a run before this one, or a full disk, did not empty it.
+    journal_to_empty: AtomicBool,
     /// The profile's lock. Below the connection, so that it is let go after the file is closed.
     lock: Option<File>,
 }
@@ -179,6 +182,7 @@ impl ClientStore {
                 connection: Mutex::new(connection),
                 documents: Mutex::default(),
                 path,
+                journal_to_empty: AtomicBool::new(true),
                 lock,
             }),
             under_way: Arc::default(),
@@ -286,6 +290,15 @@ impl ClientStore {
         self.connection()
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(|e| StoreError::of(e, "empty the journal", &self.inner.path))
+    }
+
+    /// [`Self::empty_journal`] after a deletion. That is committed by then, and its verb has to tell what it changed: what
+    /// cannot be emptied now, on a full disk for instance, is emptied when the database is next [tidied](Self::tidy).
+    fn clear_journal(&self) {
+        let failed = self.empty_journal().inspect_err(|error| {
+            tracing::warn!(%error, "what was deleted is not yet gone from the journal");
+        });
+        self.inner.journal_to_empty.store(failed.is_err(), Ordering::Relaxed);
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
