@@ -2,7 +2,7 @@
 //! swarms that one number decides.
 //!
 //! `cargo test -p conclave-client --lib simulation` goes through some worlds, many more with `CONCLAVE_LONG=1`, one with
-//! `CONCLAVE_SEED=n`. In each, people write, edit, delete, react, read and change settings on any of their devices; devices
+//! `CONCLAVE_SEED=n`, some with `CONCLAVE_SEED=n..m`. In each, people write, edit, delete, react, read and change settings on any of their devices; devices
 //! are killed at any write, lose their network, are off for days, or begin with the phrase in the midst of it; clocks are off
 //! by up to a minute and a half; members of swarms are down, hear of writes late, withhold, replay, boast and refuse. What
 //! must hold is in [`checks`]:
@@ -37,7 +37,7 @@ use coverage::{Coverage, Happened};
 use world::{Violation, World};
 
 /// Worlds of an ordinary run, and with `CONCLAVE_LONG=1`.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 30;
 const LONG_SEEDS: u64 = 2_000;
 /// Worlds after which every kind of event has had its chance.
 const ENOUGH: u64 = 50;
@@ -76,13 +76,18 @@ fn story(seed: u64, bug: Option<Bug>) -> Vec<String> {
     world.into_trace()
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|number| number.parse().ok())
+/// `n` or `n..m`, if somebody asked for certain worlds.
+fn asked_for() -> Option<Range<u64>> {
+    let seeds = std::env::var("CONCLAVE_SEED").ok()?;
+    match seeds.split_once("..") {
+        Some((first, end)) => Some(first.parse().ok()?..end.parse().ok()?),
+        None => seeds.parse().ok().map(|seed| seed..seed + 1),
+    }
 }
 
 fn seeds() -> Range<u64> {
-    if let Some(seed) = number("CONCLAVE_SEED") {
-        return seed..seed + 1;
+    if let Some(seeds) = asked_for() {
+        return seeds;
     }
     let long = std::env::var_os("CONCLAVE_LONG").is_some_and(|value| value != "0");
     0..if long { LONG_SEEDS } else { SEEDS }

@@ -110,7 +110,7 @@ impl World {
         Ok((at < rows.len()).then(|| rows.swap_remove(at)))
     }
 
-    fn writes_to(&mut self, device: usize, to: usize, reply: bool) -> Outcome {
+    pub(super) fn writes_to(&mut self, device: usize, to: usize, reply: bool) -> Outcome {
         let chat = *self.people[to].keys.id();
         let author = self.devices[device].person;
         let reply_to = if reply { self.some_row(device, &chat, |_| true)?.map(|row| row.id) } else { None };
@@ -294,7 +294,8 @@ impl World {
         if who == whom {
             return Ok(());
         }
-        self.ledger.erased.insert((who, whom));
+        let now = self.true_time();
+        self.ledger.erases(who, whom, now);
         self.does_it(device, Kind::Erased, &chat, |store, chat, now| store.remove_contact(chat, now))
     }
 }

@@ -6,11 +6,17 @@
 //! * what was deleted on one device only is there on others;
 //! * states, signatures and whether a `listen` has printed a message belong to the device that sent or received it;
 //! * a placeholder for a deleted message is there only where the message has been: who comes later finds neither;
-//! * where a message from the future stands: where it arrived;
+//! * where a message from the future stands: where it arrived, as the one order wants it; and with it, in that chat, how far
+//!   was read: a position is a time, and the same time is before that message on one device and behind it on another;
+//! * a reaction that was sent while a timer was on: it leaves the swarm with the timer, whoever begins later has only what
+//!   it was made to (the reaction carries the timer for other clients, which keep it with its message);
 //! * what somebody who is blocked said: it is dropped where the block is known when it comes;
-//! * a conversation that was erased: what came within the two minutes of the guard (client-messages 7.3).
+//! * a conversation that was erased: what was said before the last device had erased it, or within five minutes of that
+//!   (the two minutes of the guard, client-messages 7.3, and clocks that are off). The documents say that a contact is gone,
+//!   not since when: a contact who comes back between two pushes was never gone for other devices. What is said later is
+//!   the same on all; of notices and marks as unread only contacts that were never erased are held to that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
@@ -139,15 +145,12 @@ impl World {
             let (one, other, with) = (self.name(one), self.name(other), self.people[with].name);
             Err(Violation(format!("{one} and {other} differ about the chat with {with}: {what}")))
         };
-        let erased = self.ledger.erased.contains(&(person, with));
+        let erased = self.ledger.erased.contains_key(&(person, with));
         let blocked = self.ledger.ever_blocked(person, with);
         let contact = |seen: &Seen| seen.contact.clone().unwrap_or_else(|| nobody(&self.people[with]));
         let (known, there) = (contact(a), contact(b));
         if shared(&known) != shared(&there) {
             return differ(format!("{:?} and {:?}", shared(&known), shared(&there)));
-        }
-        if erased {
-            return Ok(());
         }
         let hidden = |device: &Device, id: &MessageId| device.hidden.contains(id);
         let counts = |row: &MessageRow| {
@@ -155,7 +158,10 @@ impl World {
             let hidden_somewhere = [one, other].iter().any(|device| {
                 hidden(&self.devices[*device], &row.id) || hidden(&self.devices[*device], word)
             });
-            !hidden_somewhere && (row.outgoing || !blocked)
+            let said_at = self.ledger.messages.get(word).map_or(row.sent_at, |message| message.sent_at);
+            let outlives = self.ledger.outlives_erasure(person, with, said_at.min(row.sent_at));
+            let is_said = !erased || row.kind == RowKind::Post;
+            !hidden_somewhere && (row.outgoing || !blocked) && outlives && is_said
         };
         for (of, rows, others) in [(one, &a.rows, &b.rows), (other, &b.rows, &a.rows)] {
             for (id, row) in rows.iter().filter(|(_, row)| counts(row)) {
@@ -185,17 +191,24 @@ impl World {
                 }
             }
         }
+        let from_the_future: BTreeSet<&MessageId> = a
+            .rows
+            .values()
+            .chain(b.rows.values())
+            .filter(|row| row.from_the_future)
+            .map(|row| &row.id)
+            .collect();
         let in_time = |seen: &Seen| {
             let rows = seen.order.iter().filter_map(|(_, id)| seen.rows.get(id));
-            rows.filter(|row| counts(row) && !row.from_the_future && row.kind != RowKind::Deleted)
+            rows.filter(|row| counts(row) && !from_the_future.contains(&row.id))
+                .filter(|row| row.kind != RowKind::Deleted)
                 .map(|row| row.id.clone())
                 .collect::<Vec<_>>()
         };
-        let future = a.rows.values().chain(b.rows.values()).any(|row| row.from_the_future);
-        if !future && in_time(a) != in_time(b) {
+        if in_time(a) != in_time(b) {
             return differ("the order".to_owned());
         }
-        if a.marked != b.marked && !a.rows.is_empty() && !b.rows.is_empty() {
+        if a.marked != b.marked && !erased && !a.rows.is_empty() && !b.rows.is_empty() {
             return differ(format!("marked as unread: {} and {}", a.marked, b.marked));
         }
         // Whoever comes late does not learn how far was read from a message of one's own that is gone.
@@ -216,7 +229,7 @@ impl World {
             .map(|(_, id)| id.clone())
             .collect()
         };
-        if !future && unread(a) != unread(b) {
+        if from_the_future.is_empty() && unread(a) != unread(b) {
             let text = |seen: &Seen| {
                 let ids = unread(seen);
                 ids.iter().filter_map(|id| seen.rows.get(id)).map(|row| row.text.clone()).collect::<Vec<_>>()
@@ -250,9 +263,6 @@ impl World {
 
     fn has_what_was_acknowledged(&self, device: usize, with: usize, seen: &Seen) -> Outcome {
         let person = self.devices[device].person;
-        if self.ledger.erased.contains(&(person, with)) {
-            return Ok(());
-        }
         for (id, message) in &self.ledger.messages {
             let received = message.author == with && message.to == person;
             let sent = message.author == person && message.to == with;
@@ -261,6 +271,7 @@ impl World {
                 || message.timed
                 || message.unsent
                 || message.uncertain
+                || !self.ledger.outlives_erasure(person, with, message.sent_at)
             {
                 continue;
             }
@@ -296,6 +307,13 @@ impl World {
         Ok(())
     }
 
+    /// Whether a device knows nothing (any more) of somebody.
+    pub(super) fn is_nobody(&mut self, device: usize, whom: usize) -> Outcome<bool> {
+        let nobody = nobody(&self.people[whom]);
+        let known = self.with_store(device, |store, _| store.contact(&nobody.id))?.flatten();
+        Ok(known.is_none_or(|contact| shared(&contact) == shared(&nobody)))
+    }
+
     /// Somebody was erased, and has said nothing since: on no device is anything of them.
     pub(super) fn stays_erased(&self, person: usize, whom: usize) -> Outcome {
         for device in &self.people[person].devices {
@@ -316,8 +334,11 @@ impl World {
     fn both_sides_read_the_same(&self) -> Outcome {
         for (id, message) in &self.ledger.messages {
             let pair = [(message.author, message.to), (message.to, message.author)];
-            if pair.iter().any(|pair| self.ledger.blocked.contains(pair) || self.ledger.erased.contains(pair))
-            {
+            let concerned = |pair: &(usize, usize)| {
+                let outlives = self.ledger.outlives_erasure(pair.0, pair.1, message.sent_at);
+                self.ledger.blocked.contains(pair) || !outlives
+            };
+            if pair.iter().any(concerned) {
                 continue;
             }
             let text = |person: usize| -> Vec<(usize, String)> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_proto::Timestamp;
-use conclave_testkit::crashfs::CrashFs;
+use conclave_testkit::crashfs::{CrashFs, Fault};
 
 use super::Bug;
 use super::coverage::Kind;
@@ -32,6 +32,8 @@ pub(super) struct Device {
     pub(super) online: bool,
     /// `None` while it is off.
     pub(super) process: Option<Process>,
+    /// Or soon will be; until somebody makes room.
+    disk_is_full: bool,
     /// It is not to be started before days have passed.
     pub(super) away: bool,
     restored: bool,
@@ -86,6 +88,7 @@ impl World {
             life: 0,
             online: true,
             process: None,
+            disk_is_full: false,
             away: false,
             restored,
             has_account: false,
@@ -138,6 +141,11 @@ impl World {
                 self.after(pause, Event::Start { device });
                 Ok(None)
             }
+            Err(StoreError::DiskFull { .. }) if self.devices[device].disk_is_full => {
+                self.note(Kind::DiskFull);
+                self.say(|world| format!("the disk of {} is full", world.name(device)));
+                Ok(None)
+            }
             Err(error) => Err(self.wrong(device, &format!("its database fails: {error}"))),
         }
     }
@@ -169,6 +177,9 @@ impl World {
         if at.life > 0 {
             at.disk.crash();
         }
+        // Without room nobody begins.
+        at.disk_is_full = false;
+        at.disk.heal();
         at.life += 1;
         let life = at.life;
         let options = StoreOptions {
@@ -221,6 +232,18 @@ impl World {
         if self.devices[device].process.take().is_some() {
             self.say(|world| format!("{} dies", world.name(device)));
         }
+    }
+
+    /// After so many writes there is no room on a device's disk.
+    pub(super) fn fills_up(&mut self, device: usize, writes: u64) {
+        self.devices[device].disk_is_full = true;
+        self.devices[device].disk.fail_writes_after(writes, Fault::Full);
+    }
+
+    /// There is room again.
+    pub(super) fn has_room(&mut self, device: usize) {
+        self.devices[device].disk_is_full = false;
+        self.devices[device].disk.heal();
     }
 
     pub(super) fn kill_at_write(&mut self, device: usize, writes: u64) {

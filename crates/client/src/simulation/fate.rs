@@ -1,6 +1,7 @@
 //! What befalls devices and members: restarts, kills, partitions, time.
 
 use super::coverage::Kind;
+use super::ledger::AFTER_ERASURE;
 use super::swarm::Mood;
 use super::world::{Event, Outcome, Violation, World};
 
@@ -36,6 +37,7 @@ impl World {
             self.run_until(self.elapsed() + pause)?;
         }
         self.settles()?;
+        self.the_erased_write_again()?;
         self.everything_is_as_it_should_be()?;
         if self.chance(300) {
             return self.somebody_is_erased_for_good();
@@ -67,6 +69,21 @@ impl World {
         self.stays_erased(person, whom)
     }
 
+    /// Whoever was erased writes again when that is long past: all devices have it.
+    fn the_erased_write_again(&mut self) -> Outcome {
+        let erased: Vec<(usize, usize)> = self.ledger.erased.keys().copied().collect();
+        if erased.is_empty() {
+            return Ok(());
+        }
+        self.note(Kind::SpokeAgain);
+        self.run_until(self.elapsed() + AFTER_ERASURE.as_millis() as u64 + 2 * MINUTE)?;
+        for (person, whom) in erased {
+            self.writes_to(self.people[whom].devices[0], person, false)?;
+            self.run_until(self.elapsed() + 10 * SECOND)?;
+        }
+        self.comes_to_rest()
+    }
+
     fn something_happens(&mut self) -> Outcome {
         match self.below(1_000) {
             0..25 => self.restarts(),
@@ -91,6 +108,14 @@ impl World {
             140..150 => {
                 let pause = self.between(MINUTE, 10 * MINUTE);
                 self.run_until(self.elapsed() + pause)
+            }
+            150..162 => {
+                if let Some(device) = self.some_device() {
+                    let (writes, pause) = (self.between(0, 40), self.between(SECOND, 60 * SECOND));
+                    self.fills_up(device, writes);
+                    self.after(pause, Event::Room { device });
+                }
+                Ok(())
             }
             _ => self.somebody_acts(),
         }
@@ -196,6 +221,7 @@ impl World {
         for device in 0..self.devices.len() {
             self.devices[device].away = false;
             self.spare(device);
+            self.has_room(device);
             self.starts(device)?;
             self.goes_online(device)?;
             self.with_store(device, |store, now| store.retry_all(now))?;

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use conclave_proto::MessageHash;
+use conclave_proto::{MessageHash, Timestamp};
 
 use crate::store::Copy;
 use crate::types::MessageId;
+
+/// What is said so long after a contact was erased has nothing to do with that any more: the two minutes of the guard
+/// (client-messages 7.3), and what clocks may be off.
+pub(super) const AFTER_ERASURE: std::time::Duration = std::time::Duration::from_secs(5 * 60);
 
 /// A message somebody wrote.
 #[derive(Clone, Debug)]
@@ -15,7 +19,7 @@ pub(super) struct Message {
     pub(super) author: usize,
     /// To whom; the author for notes to oneself.
     pub(super) to: usize,
-    pub(super) sent_at: conclave_proto::Timestamp,
+    pub(super) sent_at: Timestamp,
     /// It disappears.
     pub(super) timed: bool,
     /// Its sender was told that a majority has it.
@@ -40,11 +44,12 @@ pub(super) struct Ledger {
     pub(super) had: BTreeSet<(usize, MessageId)>,
     /// Which messages a person has marked as read.
     pub(super) read: BTreeSet<(usize, MessageId)>,
-    /// Who has ever blocked or erased whom.
+    /// Who has ever blocked whom.
     pub(super) blocked: BTreeSet<(usize, usize)>,
-    pub(super) erased: BTreeSet<(usize, usize)>,
+    /// Who has erased whom, and when the last device did so that learnt of it.
+    pub(super) erased: BTreeMap<(usize, usize), Timestamp>,
     /// When who last changed the timer with whom: a notice that may disappear.
-    pub(super) notices: BTreeMap<(usize, usize), conclave_proto::Timestamp>,
+    pub(super) notices: BTreeMap<(usize, usize), Timestamp>,
     /// Messages that somebody reacted to while the chat's messages disappeared: so do the reactions, from the swarm.
     pub(super) fleeting: BTreeSet<MessageId>,
 }
@@ -72,6 +77,17 @@ impl Ledger {
     pub(super) fn signatures(&self, id: &MessageId, copy: Copy) -> usize {
         let hashes = self.carried.get(&(id.clone(), copy)).into_iter().flatten();
         hashes.filter_map(|hash| self.signers.get(hash)).map(BTreeSet::len).max().unwrap_or(0)
+    }
+
+    /// A contact is erased on a device.
+    pub(super) fn erases(&mut self, who: usize, whom: usize, now: Timestamp) {
+        let last = self.erased.entry((who, whom)).or_default();
+        *last = now.max(*last);
+    }
+
+    /// Whether something said at `sent_at` is no matter of an erasure: there was none, or it is long past.
+    pub(super) fn outlives_erasure(&self, who: usize, whom: usize, sent_at: Timestamp) -> bool {
+        self.erased.get(&(who, whom)).is_none_or(|last| sent_at > last.plus(AFTER_ERASURE))
     }
 
     /// Whether one of them has ever blocked the other.

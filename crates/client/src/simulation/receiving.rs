@@ -10,7 +10,7 @@ use super::device::Round;
 use super::swarm::Mood;
 use super::world::{Event, Outcome, Read, World};
 use crate::receive::{GRACE, MAILBOXES, MAX_PAGES, take_page};
-use crate::store::DOCUMENT_NAMESPACES;
+use crate::store::{Changes, DOCUMENT_NAMESPACES};
 
 /// What a round waits at most for those who do not answer.
 const PATIENCE: u64 = 12_000;
@@ -148,7 +148,12 @@ impl World {
             let Some(store) = self.store(device).cloned() else { return Ok(()) };
             let taken = take_page(&store, &self.people[person].keys, key, namespace, &page, now);
             drop(store);
-            let Some(changes) = self.with_store(device, |_, _| taken)? else { return Ok(()) };
+            let Some(changes) = self.with_store(device, |_, _| taken)? else {
+                // It is killed, or has no room: then it is fetched again.
+                self.has_read(&read, false);
+                return Ok(());
+            };
+            self.hears_of_erasures(device, namespace, &changes)?;
             self.say(|world| {
                 let what: Vec<String> = changes
                     .shown
@@ -177,6 +182,21 @@ impl World {
             let (at, delay) = (self.clock_of(device), self.latency());
             let read = Read { mailboxes: unread, pages: read.pages + 1, at, life, ..read };
             self.after(delay, Event::Reads { read });
+        }
+        Ok(())
+    }
+
+    /// Another device has erased a contact: from now on it is gone here as well.
+    fn hears_of_erasures(&mut self, device: usize, namespace: Namespace, changes: &Changes) -> Outcome {
+        if namespace != Namespace::CONTACTS {
+            return Ok(());
+        }
+        let (person, now) = (self.devices[device].person, self.true_time());
+        for chat in &changes.chats {
+            let Some(whom) = self.person_of(chat) else { continue };
+            if self.ledger.erased.contains_key(&(person, whom)) && self.is_nobody(device, whom)? {
+                self.ledger.erases(person, whom, now);
+            }
         }
         Ok(())
     }

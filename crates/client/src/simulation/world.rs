@@ -89,6 +89,8 @@ pub(super) enum Event {
     Start { device: usize },
     /// A device has a network again.
     Online { device: usize },
+    /// A device has room on its disk again.
+    Room { device: usize },
     /// The network is whole again.
     Heal,
 }
@@ -332,6 +334,10 @@ impl World {
             }
             Event::Start { device } => self.starts(device),
             Event::Online { device } => self.goes_online(device),
+            Event::Room { device } => {
+                self.has_room(device);
+                Ok(())
+            }
             Event::Heal => {
                 if !self.network.cut.is_empty() {
                     self.network.cut.clear();

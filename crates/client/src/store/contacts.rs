@@ -172,7 +172,7 @@ impl ClientStore {
             }
             work.erase(id, now)
         })?;
-        self.empty_journal()?;
+        self.clear_journal();
         Ok(changes)
     }
 
@@ -535,6 +535,10 @@ impl Work<'_> {
     /// Erases what is known of a contact and the conversation here, as of `at`.
     fn erase(&mut self, id: &AccountId, at: Timestamp) -> Result<(), Failure> {
         chats::erase(self, id)?;
+        // What waited for them to be heard is part of what is erased.
+        self.tx
+            .prepare_cached("DELETE FROM set_aside WHERE chat = ?1 AND stored_at <= ?2")?
+            .execute((id.as_bytes(), millis(at)))?;
         self.tx
             .prepare_cached(
                 "UPDATE contact SET known = 0, erased_at = ?2, approved = 0, approved_me = 0, blocked = 0,

@@ -76,7 +76,7 @@ impl ClientStore {
             Ok(())
         })?;
         if !changes.deleted.is_empty() {
-            self.empty_journal()?;
+            self.clear_journal();
         }
         Ok(changes)
     }

@@ -5,6 +5,7 @@
 
 mod hear;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use conclave_crypto::AccountId;
@@ -58,7 +59,7 @@ impl ClientStore {
         })?;
         // A text that was deleted by its author is to be gone from the disk, too.
         if !changes.deleted.is_empty() || changes.updated.iter().any(|row| row.text.is_empty()) {
-            self.empty_journal()?;
+            self.clear_journal();
         }
         Ok(changes)
     }
@@ -114,7 +115,11 @@ impl ClientStore {
                 )?;
             }
             Ok(())
-        })
+        })?;
+        if self.inner.journal_to_empty.load(Ordering::Relaxed) {
+            self.clear_journal();
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,7 @@ mod work;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conclave_crypto::AccountId;
@@ -107,6 +108,8 @@ struct Inner {
     /// The config documents as they are on the disk, once they were needed. Locked after the connection.
     documents: Mutex<Option<conclave_confsync::AccountDocuments>>,
     path: PathBuf,
+    /// The journal may hold something that was deleted: a run before this one, or a full disk, did not empty it.
+    journal_to_empty: AtomicBool,
     /// The profile's lock. Below the connection, so that it is let go after the file is closed.
     lock: Option<File>,
 }
@@ -184,6 +187,7 @@ impl ClientStore {
                 connection: Mutex::new(connection),
                 documents: Mutex::default(),
                 path,
+                journal_to_empty: AtomicBool::new(true),
                 lock,
             }),
             under_way: Arc::default(),
@@ -318,15 +322,27 @@ impl ClientStore {
     /// # Errors
     /// What the disk says; nothing has changed then.
     pub fn compact(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.connection()
-            .execute_batch("VACUUM")
-            .map_err(|error| StoreError::of(error, "write it anew", &self.inner.path))?;
-        self.set_meta(Meta::CompactedAt, &now.0.to_be_bytes())?;
-        self.write("note that it was written anew", |tx| {
+        // Before, so that what is deleted meanwhile is looked after the next time.
+        self.write("begin to write it anew", |tx| {
             tx.prepare_cached("DELETE FROM meta WHERE name = ?1")?.execute([Meta::Deleted.name()])?;
             Ok(())
         })?;
+        let done = self.connection().execute_batch("VACUUM");
+        if let Err(error) = done {
+            self.set_meta(Meta::Deleted, &[1])?;
+            return Err(StoreError::of(error, "write it anew", &self.inner.path));
+        }
+        self.set_meta(Meta::CompactedAt, &now.0.to_be_bytes())?;
         self.empty_journal()
+    }
+
+    /// [`Self::empty_journal`] after a deletion. That is committed by then, and its verb has to tell what it changed: what
+    /// cannot be emptied now, on a full disk for instance, is emptied when the database is next [tidied](Self::tidy).
+    fn clear_journal(&self) {
+        let failed = self.empty_journal().inspect_err(|error| {
+            tracing::warn!(%error, "what was deleted is not yet gone from the journal");
+        });
+        self.inner.journal_to_empty.store(failed.is_err(), Ordering::Relaxed);
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -428,7 +428,7 @@ impl ClientStore {
             let leaves_a_place = how == Deletion::Everywhere && row.chat != work.own;
             if leaves_a_place { chats::blank(work, &row) } else { chats::remove(work, &row) }
         })?;
-        self.empty_journal()?;
+        self.clear_journal();
         Ok(changes)
     }
 

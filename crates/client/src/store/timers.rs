@@ -119,7 +119,7 @@ impl ClientStore {
             }
             Ok(())
         })?;
-        self.empty_journal()?;
+        self.clear_journal();
         Ok(changes)
     }
 

@@ -229,7 +229,8 @@ impl Work<'_> {
             .exists((chat.as_bytes(), millis(sort_at)))?)
     }
 
-    /// A row that is no message. It makes no conversation of its own with a stranger.
+    /// A row that is no message. Those of a stranger wait until one has written to them: another device may have done so
+    /// already, and whether a chat was made before or after is chance.
     fn notice(
         &mut self,
         item: &ReceivedItem,
@@ -242,8 +243,8 @@ impl Work<'_> {
         if self.is_here(&id, item, heard)? || is_deleted(self.tx, &id)? {
             return Ok(false);
         }
-        if heard.author != self.own && !self.is_trusted(chat) && !self.has_chat(chat)? {
-            return Ok(false);
+        if heard.author != self.own && !self.is_trusted(chat) {
+            return self.set_aside_for(chat, item, heard).map(|()| false);
         }
         let post = Post { details: details.clone(), ..Post::default() };
         self.put(item, heard, chat, &id, kind, &post)?;

@@ -1,5 +1,6 @@
 //! What lies on the disk, and what happens when there is no room on it.
 
+use conclave_testkit::crashfs::{CrashFs, Fault};
 use proptest::prelude::*;
 use rusqlite::MAIN_DB;
 
@@ -47,8 +48,14 @@ fn no_file_holds_a_text_in_the_clear() {
     }
 }
 
+/// A case is some hundred transactions, each with its fsync.
+fn cases() -> u32 {
+    let long = std::env::var_os("CONCLAVE_LONG").is_some_and(|value| value != "0");
+    if long { 60 } else { 2 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("CONCLAVE_LONG").is_some() { 64 } else { 3 }))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn a_deleted_text_is_in_no_page_and_no_journal(
@@ -130,6 +137,32 @@ fn a_full_disk_is_an_error_that_loses_nothing() {
     assert_eq!(store.message(&kept.id).unwrap().unwrap().text, "kept");
     assert_eq!(store.insert_received(&batch, LATER).unwrap().shown.len(), 1, "with room it works again");
     store.check().unwrap();
+}
+
+#[test]
+fn a_deletion_on_a_full_disk_is_told_and_its_journal_emptied_when_there_is_room() {
+    let told = (0..50).find_map(|writes| {
+        let disk = CrashFs::new(writes);
+        let path = disk.path("db");
+        let options = StoreOptions { vfs: Some(disk.vfs_name().to_owned()), ..StoreOptions::new(&path) };
+        let store = ClientStore::open(&options, &DatabaseKey::from_bytes(KEY)).unwrap();
+        store.set_account(&RecoveryPhrase::from_seed16(&[1; 16]), "Alice").unwrap();
+        let id = send(&store, 2, "a text", NOW).id;
+        disk.fail_writes_after(writes, Fault::Full);
+        // Until there is room for the deletion itself, nothing is deleted.
+        let Ok(changes) = store.delete(&id, Deletion::ThisDevice, LATER) else {
+            assert!(store.message(&id).unwrap().is_some());
+            return None;
+        };
+        assert_eq!(changes.deleted, [(person(2), id.clone())]);
+        assert!(store.message(&id).unwrap().is_none());
+        let journal = || disk.read_file("db-wal").unwrap().len();
+        assert_ne!(journal(), 0, "there was no room for emptying it");
+        disk.heal();
+        store.tidy(LATER).unwrap();
+        Some(journal())
+    });
+    assert_eq!(told, Some(0));
 }
 
 #[test]

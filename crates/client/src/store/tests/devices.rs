@@ -155,6 +155,9 @@ fn a_reaction_counts_here_from_when_it_does_on_other_devices() {
     let noted: i64 =
         store.connection().query_row("SELECT sent_at FROM reaction", [], |row| row.get(0)).unwrap();
     assert_eq!(timestamp(noted), copy.sent_at);
+    // No two of an account share a timestamp: Android drops the second (client-messages 4.5).
+    let to_peer = due.iter().find(|due| due.copy == Copy::Recipient).unwrap();
+    assert_ne!(to_peer.sent_at, copy.sent_at);
 }
 
 #[test]
@@ -215,4 +218,44 @@ fn a_message_that_brings_back_its_own_earlier_copy_is_there_once() {
     let again = ReceivedItem { hash: "h2".into(), stored_at: LATER.plus(6 * MINUTE), ..old.clone() };
     receive(&laptop, vec![old]);
     assert_eq!(texts(&receive(&laptop, vec![again]).shown), ["hello?"]);
+}
+
+#[test]
+fn what_a_stranger_says_about_timers_is_shown_once_they_are_written_to_whatever_came_first() {
+    let mut notice = heard(2, Said::TimerChanged, NOW);
+    notice.expiration = conclave_proto::content::Expiration::AfterRead(10);
+    let speech = Speech::TimerChanged;
+    let notice = as_it_came(item_of("notice", notice), &speech);
+    let ours = sync_copy("ours", 2, "who are you?", LATER);
+    let theirs = item("theirs", 2, "hi", Timestamp(NOW.0 + 1));
+    let orders = [
+        vec![notice.clone(), theirs.clone(), ours.clone()],
+        vec![theirs.clone(), notice.clone(), ours.clone()],
+        vec![ours, theirs, notice],
+    ];
+    for items in orders {
+        let store = store();
+        receive(&store, items);
+        let rows = store.history(&person(2), 10, None).unwrap();
+        let kinds: Vec<RowKind> = rows.into_iter().map(|row| row.kind).collect();
+        assert_eq!(kinds, [RowKind::TimerChanged, RowKind::Post, RowKind::Post]);
+    }
+}
+
+#[test]
+fn what_waited_for_a_contact_is_erased_with_them() {
+    let (phone, laptop) = (store(), store());
+    send(&phone, 2, "hi", NOW);
+    share(&phone, &laptop, NOW);
+    phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
+    share(&phone, &laptop, LATER.plus(5 * MINUTE));
+    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None };
+    receive(&laptop, vec![as_it_came(item("h1", 2, "hello?", NOW), &speech)]);
+    phone.remove_contact(&person(2), LATER.plus(6 * MINUTE)).unwrap();
+    share(&phone, &laptop, LATER.plus(7 * MINUTE));
+    let kept: i64 =
+        laptop.connection().query_row("SELECT count(*) FROM set_aside", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 0);
+    phone.set_nickname(&person(2), Some("Bob"), LATER.plus(8 * MINUTE)).unwrap();
+    assert!(share(&phone, &laptop, LATER.plus(9 * MINUTE)).shown.is_empty());
 }
