@@ -45,7 +45,8 @@ pub struct Weather {
 #[derive(Debug)]
 pub struct Wires {
     shared: Shared,
-    _running: JoinSet<()>,
+    /// By number of the node.
+    running: BTreeMap<usize, JoinSet<()>>,
 }
 
 #[derive(Clone)]
@@ -67,7 +68,7 @@ impl Wires {
     ) -> Result<Self, DevnetError> {
         let shared =
             Shared { weather: Arc::new(Mutex::new(weather)), random: Arc::new(Mutex::new(Box::new(random))) };
-        let mut running = JoinSet::new();
+        let mut running = BTreeMap::new();
         // Held until all have theirs, or two nodes could be given the same one.
         let mut held = Vec::new();
         for node in plan.nodes() {
@@ -87,11 +88,21 @@ impl Wires {
             write_atomically(&path, config.to_toml().as_bytes(), false)?;
 
             let listener = net::TcpListener::bind((record.ip, record.https_port)).await.map_err(refused)?;
-            running.spawn(connections(listener, https, shared.clone()));
+            let mut of_node = JoinSet::new();
+            of_node.spawn(connections(listener, https, shared.clone()));
             let socket = net::UdpSocket::bind((record.ip, record.quic_port)).await.map_err(refused)?;
-            running.spawn(datagrams(Arc::new(socket), quic, shared.clone()));
+            of_node.spawn(datagrams(Arc::new(socket), quic, shared.clone()));
+            running.insert(index, of_node);
         }
-        Ok(Self { shared, _running: running })
+        Ok(Self { shared, running })
+    }
+
+    /// Cuts the wire to node `index`, counted from 1, for good: as if the node had died this moment, with what was on its way
+    /// to it and from it.
+    pub async fn cut(&mut self, index: usize) {
+        if let Some(mut wire) = self.running.remove(&index) {
+            wire.shutdown().await;
+        }
     }
 
     /// From now on the wires do this.
