@@ -226,18 +226,17 @@ fn check(fs: &CrashFs, done: &[Acknowledged]) -> Result<(), String> {
     let (mut heard, mut maybe_told) = (BTreeSet::new(), BTreeSet::new());
     let (mut pushed, mut tasks, mut did) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for one in done.iter().cloned() {
-        let mut of = |id| known.entry(id).or_default();
         match one {
-            Acknowledged::Queued(id, sent_at) => of(id).sent_at = sent_at,
-            Acknowledged::Edited(id, text) => of(id).edit = Some(text),
-            Acknowledged::Reacted(id, emoji) => drop(of(id).reactions.insert(emoji)),
-            Acknowledged::Attempted(id, attempts) => of(id).attempts = attempts,
-            Acknowledged::MayEnd(id) => of(id).may_have_ended = true,
-            Acknowledged::Stored(id) => of(id).end = Some(End::Stored),
-            Acknowledged::Failed(id) => of(id).end = Some(End::Failed),
-            Acknowledged::OwnStored(id, hash) => of(id).own_hash = Some(hash),
+            Acknowledged::Queued(id, sent_at) => known.entry(id).or_default().sent_at = sent_at,
+            Acknowledged::Edited(id, text) => known.entry(id).or_default().edit = Some(text),
+            Acknowledged::Reacted(id, emoji) => drop(known.entry(id).or_default().reactions.insert(emoji)),
+            Acknowledged::Attempted(id, attempts) => known.entry(id).or_default().attempts = attempts,
+            Acknowledged::MayEnd(id) => known.entry(id).or_default().may_have_ended = true,
+            Acknowledged::Stored(id) => known.entry(id).or_default().end = Some(End::Stored),
+            Acknowledged::Failed(id) => known.entry(id).or_default().end = Some(End::Failed),
+            Acknowledged::OwnStored(id, hash) => known.entry(id).or_default().own_hash = Some(hash),
             Acknowledged::Deleted(id, hash) => {
-                of(id).end = Some(End::Deleted);
+                known.entry(id).or_default().end = Some(End::Deleted);
                 tasks.extend(hash);
             }
             Acknowledged::MayTell(number) => drop(maybe_told.insert(number)),

@@ -18,6 +18,8 @@ use crate::{Weather, Wires};
 
 const NODES: usize = 10;
 const MESSAGES: usize = 1_000;
+/// Over slow wires, which would take minutes.
+const SLOW_MESSAGES: usize = 300;
 /// Sent before anything is measured: connections and paths stand then.
 const WARM_UP: usize = 30;
 /// Between one message that has arrived and the next.
@@ -32,7 +34,7 @@ pub(super) async fn measure(
     tell: &mut (dyn FnMut(&Figure) + Send),
 ) -> Result<(), BenchError> {
     let mut net = network(settings, "delivery", NODES).await?;
-    let outcome = exchange(settings, &net, "loopback", tell).await;
+    let outcome = exchange(settings, &net, "loopback", MESSAGES, tell).await;
     if let Err(error) = outcome {
         net.stop().await;
         return Err(error);
@@ -44,7 +46,7 @@ pub(super) async fn measure(
     for index in 1..=NODES {
         net.restart(index).await?;
     }
-    let outcome = exchange(settings, &net, "20 ms each way on every link", tell).await;
+    let outcome = exchange(settings, &net, "20 ms each way on every link", SLOW_MESSAGES, tell).await;
     net.stop().await;
     drop(wires);
     outcome
@@ -55,6 +57,7 @@ async fn exchange(
     settings: &Settings,
     net: &crate::Devnet,
     wires: &str,
+    messages: usize,
     tell: &mut (dyn FnMut(&Figure) + Send),
 ) -> Result<(), BenchError> {
     let person = |name: &str| -> Result<(Client, AccountId), BenchError> {
@@ -75,8 +78,8 @@ async fn exchange(
         timed(&bob, &from, &mut answered, &format!("warm back {number}")).await?;
     }
 
-    let mut took = Vec::with_capacity(MESSAGES);
-    for number in 0..MESSAGES {
+    let mut took = Vec::with_capacity(messages);
+    for number in 0..messages {
         took.push(timed(&alice, &to, &mut heard, &format!("one {number}")).await?);
         tokio::time::sleep(PAUSE).await;
     }
@@ -86,7 +89,7 @@ async fn exchange(
     let began = Instant::now();
     let mut sent = HashMap::new();
     let sending = async {
-        for number in 0..MESSAGES {
+        for number in 0..messages {
             let text = format!("all {number}");
             sent.insert(text.clone(), Instant::now());
             alice.send_text(&to, &text).await.map_err(failed)?;
@@ -95,7 +98,7 @@ async fn exchange(
     };
     let hearing = async {
         let mut arrived = Vec::new();
-        while arrived.len() < MESSAGES {
+        while arrived.len() < messages {
             let text = next_message(&mut heard).await?;
             if text.starts_with("all ") {
                 arrived.push((text, Instant::now()));
@@ -110,7 +113,7 @@ async fn exchange(
         .iter()
         .filter_map(|(text, at)| sent.get(text).map(|began| (*at - *began).as_secs_f64() * 1e3))
         .collect();
-    tell(&Figure::new(format!("messages, all at once, {wires}"), MESSAGES as f64 / took_all, "/s"));
+    tell(&Figure::new(format!("messages, all at once, {wires}"), messages as f64 / took_all, "/s"));
     figures(&format!("message, all at once, {wires}"), &mut took, tell);
     alice.shutdown().await;
     bob.shutdown().await;
