@@ -619,6 +619,8 @@ pub(crate) enum BenchPart {
     Full,
     /// Clients that wait for news
     Waiters,
+    /// Messages from one client to another, also over slow wires
+    Delivery,
 }
 
 #[derive(Debug, Subcommand)]

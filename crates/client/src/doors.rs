@@ -1,6 +1,6 @@
 //! Doors for fuzz targets and tests, and nobody else. Not part of the API.
 
-use conclave_crypto::{Account, AccountId};
+use conclave_crypto::{Account, AccountId, CryptoRngCore};
 use conclave_proto::Timestamp;
 use conclave_proto::content::Content;
 
@@ -14,6 +14,26 @@ use crate::wire::Opened;
 /// What stored bytes say to the owner of `account`.
 pub fn open_message(account: &Account, data: &[u8]) -> Opened {
     crate::wire::open(account, data)
+}
+
+/// The bytes a swarm keeps of what `sender` says to `to`, which ought to be a serialized `Content`. `None` if `to` is nobody's
+/// account.
+pub fn seal_message(
+    sender: &Account,
+    to: &AccountId,
+    content: &[u8],
+    sent_at: Timestamp,
+    rng: &mut impl CryptoRngCore,
+) -> Option<Vec<u8>> {
+    Some(crate::wire::seal(sender, &to.x25519().ok()?, content, sent_at, rng))
+}
+
+/// Lets the database of a client not grow any more, as on a full disk; or grow again.
+///
+/// # Errors
+/// What the database says.
+pub async fn fill_disk(client: &Client, full: bool) -> Result<(), Error> {
+    client.fill_disk(full).await
 }
 
 /// The key in the text of a `key.json` that needs no passphrase.

@@ -10,6 +10,7 @@ mod layout;
 mod plan;
 mod process;
 mod registry;
+mod wires;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use layout::Layout;
 pub use plan::{Plan, PlannedNode};
 pub use process::NodeProcess;
 pub use registry::{Applied, Change, Refused, Registry, RegistryError};
+pub use wires::{Weather, Wires};
 
 /// How long a signed directory claims to be current.
 pub(crate) const DIRECTORY_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -36,6 +36,10 @@ impl Client {
         self.do_it(move |store, now| store.queue_content(&to, &content, sent_at, now)).await
     }
 
+    pub(crate) async fn fill_disk(&self, full: bool) -> Result<(), Error> {
+        Ok(self.shared.store.run(move |store| store.fill_up(full)).await?)
+    }
+
     /// A message by its id, or the beginning of one.
     ///
     /// # Errors

@@ -345,6 +345,15 @@ impl ClientStore {
         self.inner.journal_to_empty.store(failed.is_err(), Ordering::Relaxed);
     }
 
+    /// Keeps the file from growing beyond what it has, as a full disk does; or lets it grow again. For tests.
+    pub(crate) fn fill_up(&self, full: bool) -> Result<(), StoreError> {
+        // Less than the file has is as much as it has.
+        let pages = if full { 1 } else { u32::MAX - 1 };
+        self.connection()
+            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            .map_err(|e| StoreError::of(e, "limit the database", &self.inner.path))
+    }
+
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic elsewhere has rolled its transaction back when it dropped it, so what is behind a
         // poisoned lock is as sound as before.

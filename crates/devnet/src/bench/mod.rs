@@ -6,6 +6,7 @@
 //! same run: only the ratio to these means something on another machine.
 
 mod bare;
+mod delivery;
 mod fill;
 mod load;
 mod one_node;
@@ -53,11 +54,14 @@ pub enum Part {
     Full,
     /// Clients that wait.
     Waiters,
+    /// Messages from one client to another.
+    Delivery,
 }
 
 impl Part {
     /// All, in the order in which they run.
-    pub const ALL: [Self; 5] = [Self::Machine, Self::Node, Self::Swarm, Self::Full, Self::Waiters];
+    pub const ALL: [Self; 6] =
+        [Self::Machine, Self::Node, Self::Swarm, Self::Full, Self::Waiters, Self::Delivery];
 }
 
 /// One line of the result.
@@ -141,6 +145,7 @@ pub async fn run(settings: &Settings, tell: &mut (dyn FnMut(&Figure) + Send)) ->
             Part::Swarm => swarm::measure(settings, tell).await?,
             Part::Full => fill::measure(settings, tell).await?,
             Part::Waiters => waiters::measure(settings, tell).await?,
+            Part::Delivery => delivery::measure(settings, tell).await?,
         }
     }
     Ok(())

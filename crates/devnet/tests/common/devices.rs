@@ -190,6 +190,11 @@ impl Device {
         assert_eq!(report.answered, report.members);
     }
 
+    /// What was said in a chat, oldest first, without notices.
+    pub async fn said(&self, chat: AccountId) -> Vec<String> {
+        self.texts(chat).await.into_iter().filter(|text| !text.is_empty()).collect()
+    }
+
     pub async fn stop(self) {
         self.client.shutdown().await;
     }

@@ -65,6 +65,7 @@ const fn part(part: BenchPart) -> Part {
         BenchPart::Swarm => Part::Swarm,
         BenchPart::Full => Part::Full,
         BenchPart::Waiters => Part::Waiters,
+        BenchPart::Delivery => Part::Delivery,
     }
 }
 
