@@ -318,7 +318,11 @@ impl ClientStore {
             })?;
             let edit =
                 incoming::Edit { id: &edit, target: id, chat: &row.chat, sent_at, text, own_hash: None };
-            work.take_edit(&edit).map(drop)
+            // The sent timestamp can lie further on than the clock, if the clock was put back.
+            if !work.take_edit(&edit)? {
+                return Err(StoreError::NotAllowed("a text can be edited for a day after it was sent").into());
+            }
+            Ok(())
         })
         .map(|((), changes)| changes)
     }
