@@ -36,8 +36,11 @@ fn seed() -> u64 {
 async fn stored(client: &Client, id: &MessageId) {
     let state = client.wait_for(id, MessageState::Stored, PATIENCE).await.unwrap();
     assert!(state.state >= MessageState::Stored && state.state != MessageState::Failed, "{state:?}");
-    let (signed, swarm) = (state.signed.unwrap(), state.swarm.unwrap());
-    assert!(2 * signed > swarm, "{state:?}");
+    // The recipient's own word can be there before an answer of the swarm is, where that was lost with its path.
+    if state.state == MessageState::Stored {
+        let (signed, swarm) = (state.signed.unwrap(), state.swarm.unwrap());
+        assert!(2 * signed > swarm, "{state:?}");
+    }
 }
 
 /// Alice and bob, who have written to each other.
