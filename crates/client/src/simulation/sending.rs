@@ -9,7 +9,9 @@ use super::Bug;
 use super::coverage::Kind;
 use super::world::{Asked, Event, Outcome, World};
 use crate::outbox::errand::{Errand, LONGEST_PAUSE, OWN_COPIES, Verdict, pause_after};
-use crate::outbox::{self, AT_ONCE, AT_ONCE_TO_ONE, LOOK_AT_DOCUMENTS, MEMBERS_PER_ATTEMPT, NEXT_MEMBER};
+use crate::outbox::{
+    self, AFTER_DISK_TROUBLE, AT_ONCE, AT_ONCE_TO_ONE, LOOK_AT_DOCUMENTS, MEMBERS_PER_ATTEMPT, NEXT_MEMBER,
+};
 use crate::store::{Changes, Copy, DueCopy, StoreError};
 use crate::types::MessageId;
 
@@ -56,6 +58,10 @@ impl World {
             self.sends(device, copy)?;
         }
         self.starts_own_lane(device, to_own, now)?;
+        if std::mem::take(&mut self.devices[device].in_trouble) {
+            self.wake_at(device, AFTER_DISK_TROUBLE.as_millis() as u64);
+            return Ok(());
+        }
         self.sleeps(device, now)
     }
 
