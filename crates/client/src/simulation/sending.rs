@@ -121,7 +121,15 @@ impl World {
         let account = &self.people[person].keys;
         let errand = Errand::to_own_swarm(account, &store, copies, push, now, &mut self.rng);
         drop(store);
-        let Some(errand) = self.with_store(device, |_, _| errand)?.flatten() else { return Ok(()) };
+        let Some(errand) = self.with_store(device, |_, _| errand)?.flatten() else {
+            if push
+                && self.devices[device].in_trouble
+                && let Some(process) = &self.devices[device].process
+            {
+                process.pushes.postpone(now.plus(AFTER_DISK_TROUBLE));
+            }
+            return Ok(());
+        };
         if let Some(process) = &mut self.devices[device].process {
             process.lane_busy = true;
         }
