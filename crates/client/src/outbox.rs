@@ -39,7 +39,7 @@ const PUSH_WITHIN: Duration = Duration::from_secs(2);
 /// How often documents are looked at that nobody changed: those that lie in the swarm for long are stored again.
 pub(crate) const LOOK_AT_DOCUMENTS: Duration = Duration::from_secs(60 * 60);
 /// After a failure of the own disk. Not at once, or a full disk would be a busy loop.
-const AFTER_DISK_TROUBLE: Duration = Duration::from_secs(1);
+pub(crate) const AFTER_DISK_TROUBLE: Duration = Duration::from_secs(1);
 
 /// What is being sent right now.
 #[derive(Debug, Default)]

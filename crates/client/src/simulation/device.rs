@@ -34,6 +34,8 @@ pub(super) struct Device {
     pub(super) process: Option<Process>,
     /// Or soon will be; until somebody makes room.
     disk_is_full: bool,
+    /// Something was not done for want of room since this was last asked.
+    pub(super) in_trouble: bool,
     /// It is not to be started before days have passed.
     pub(super) away: bool,
     restored: bool,
@@ -69,7 +71,8 @@ pub(super) struct Process {
 pub(super) struct Round {
     pub(super) number: u64,
     pub(super) answered: BTreeSet<usize>,
-    pub(super) waiting: usize,
+    /// Members that have not said anything yet.
+    pub(super) waiting: BTreeSet<usize>,
     /// Only for settings, by an account that was restored.
     pub(super) settings_only: bool,
 }
@@ -89,6 +92,7 @@ impl World {
             online: true,
             process: None,
             disk_is_full: false,
+            in_trouble: false,
             away: false,
             restored,
             has_account: false,
@@ -143,6 +147,7 @@ impl World {
             }
             Err(StoreError::DiskFull { .. }) if self.devices[device].disk_is_full => {
                 self.note(Kind::DiskFull);
+                self.devices[device].in_trouble = true;
                 self.say(|world| format!("the disk of {} is full", world.name(device)));
                 Ok(None)
             }

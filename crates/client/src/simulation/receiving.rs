@@ -80,7 +80,12 @@ impl World {
         let (number, life) = (self.number(), self.devices[device].life);
         let members = self.people[self.devices[device].person].members.len();
         let Some(process) = &mut self.devices[device].process else { return };
-        process.round = Some(Round { number, answered: Default::default(), waiting: members, settings_only });
+        process.round = Some(Round {
+            number,
+            answered: Default::default(),
+            waiting: (0..members).collect(),
+            settings_only,
+        });
         let mailboxes: &[Namespace] = if settings_only { &DOCUMENT_NAMESPACES } else { &MAILBOXES };
         for member in 0..members {
             let delay = self.latency();
@@ -209,12 +214,12 @@ impl World {
         if let Some(round) = &mut process.round {
             // What was being read when the round began answers for it as well, once it is read again.
             if read.round == Some(round.number) {
-                round.waiting -= 1;
+                round.waiting.remove(&member);
                 if answered {
                     round.answered.insert(member);
                 }
                 let number = round.number;
-                if round.waiting == 0 {
+                if round.waiting.is_empty() {
                     self.after(0, Event::RoundEnds { device, life, round: number });
                 } else if round.answered.len() * 2 > self.people[self.devices[device].person].members.len() {
                     self.after(GRACE.as_millis() as u64, Event::RoundEnds { device, life, round: number });
@@ -225,7 +230,7 @@ impl World {
             let round = self.devices[device].process.as_ref().and_then(|process| process.round.as_ref());
             let (number, settings_only) =
                 round.map_or((None, false), |round| (Some(round.number), round.settings_only));
-            let number = number.filter(|number| read.round != Some(*number));
+            let number = number.filter(|_| round.is_some_and(|round| round.waiting.contains(&member)));
             let mailboxes: &[Namespace] = if settings_only { &DOCUMENT_NAMESPACES } else { &MAILBOXES };
             let delay = self.latency();
             self.asks_for_news(device, life, member, mailboxes, number, delay);

@@ -9,7 +9,9 @@ use super::Bug;
 use super::coverage::Kind;
 use super::world::{Asked, Event, Outcome, World};
 use crate::outbox::errand::{Errand, LONGEST_PAUSE, OWN_COPIES, Verdict, pause_after};
-use crate::outbox::{self, AT_ONCE, AT_ONCE_TO_ONE, LOOK_AT_DOCUMENTS, MEMBERS_PER_ATTEMPT, NEXT_MEMBER};
+use crate::outbox::{
+    self, AFTER_DISK_TROUBLE, AT_ONCE, AT_ONCE_TO_ONE, LOOK_AT_DOCUMENTS, MEMBERS_PER_ATTEMPT, NEXT_MEMBER,
+};
 use crate::store::{Changes, Copy, DueCopy, StoreError};
 use crate::types::MessageId;
 
@@ -56,6 +58,10 @@ impl World {
             self.sends(device, copy)?;
         }
         self.starts_own_lane(device, to_own, now)?;
+        if std::mem::take(&mut self.devices[device].in_trouble) {
+            self.wake_at(device, AFTER_DISK_TROUBLE.as_millis() as u64);
+            return Ok(());
+        }
         self.sleeps(device, now)
     }
 
@@ -115,7 +121,15 @@ impl World {
         let account = &self.people[person].keys;
         let errand = Errand::to_own_swarm(account, &store, copies, push, now, &mut self.rng);
         drop(store);
-        let Some(errand) = self.with_store(device, |_, _| errand)?.flatten() else { return Ok(()) };
+        let Some(errand) = self.with_store(device, |_, _| errand)?.flatten() else {
+            if push
+                && self.devices[device].in_trouble
+                && let Some(process) = &self.devices[device].process
+            {
+                process.pushes.postpone(now.plus(AFTER_DISK_TROUBLE));
+            }
+            return Ok(());
+        };
         if let Some(process) = &mut self.devices[device].process {
             process.lane_busy = true;
         }
