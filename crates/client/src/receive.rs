@@ -80,7 +80,10 @@ async fn found_documents(shared: &Arc<Shared>) {
 /// Asks all members again and again. Never ends.
 async fn sweep(shared: &Arc<Shared>) {
     let mut failures: u32 = 0;
+    // From before each round: what changes during one is not missed.
+    let mut ways = shared.ways.subscribe();
     loop {
+        ways.borrow_and_update();
         let now = shared.network.now();
         let tidied = shared.store.run(move |store| {
             store.tidy(now)?;
@@ -99,7 +102,6 @@ async fn sweep(shared: &Arc<Shared>) {
                 pause_after(failures)
             }
         };
-        let mut ways = shared.ways.subscribe();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = ways.changed() => {}

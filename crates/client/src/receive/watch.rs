@@ -49,7 +49,10 @@ pub(super) async fn run(shared: &Arc<Shared>, watched: &Watched, place: usize, p
     let [mine, other] = if place == 0 { [&places[0], &places[1]] } else { [&places[1], &places[0]] };
     let account = *shared.account.id();
     let mut failures: u32 = 0;
+    // From before each question: what changes during one is not missed.
+    let mut ways = shared.ways.subscribe();
     loop {
+        ways.borrow_and_update();
         let members = match shared.network.directory().await {
             Ok(directory) => directory
                 .swarm_of(&account)
@@ -74,7 +77,6 @@ pub(super) async fn run(shared: &Arc<Shared>, watched: &Watched, place: usize, p
             failures = failures.max(1);
         }
         if failures > 0 {
-            let mut ways = shared.ways.subscribe();
             tokio::select! {
                 () = tokio::time::sleep(pause_after(failures)) => {}
                 _ = ways.changed() => {}
@@ -90,13 +92,13 @@ async fn once(
     mine: &HeldPath,
     other: &HeldPath,
 ) -> Result<(), Error> {
+    let mut ways = shared.ways.subscribe();
     if !shared.network.offers(member, CONCLAVE_WAIT).await? {
         let turn = shared.reading.of(member);
         {
             let _turn = turn.lock().await;
             drain(shared, member, &MAILBOXES).await?;
         }
-        let mut ways = shared.ways.subscribe();
         tokio::select! {
             () = tokio::time::sleep(pause_when_quiet(shared.quiet())) => {}
             _ = ways.changed() => {}
@@ -115,7 +117,6 @@ async fn once(
     let request = Request::ConclaveWait(wait);
     let hold = Duration::from_millis(MAX_WAIT_MS);
     let began = Instant::now();
-    let mut ways = shared.ways.subscribe();
     let reply = tokio::select! {
         reply = shared.network.ask_held(member, &request, hold, mine, other) => reply?,
         // What was asked over the old way is not answered any more.

@@ -80,8 +80,17 @@ impl Owner {
                 let mut locking = self.locking.subscribe();
                 let client = self.client.read().await;
                 let Some(client) = client.as_ref() else { return self.answer_locked(&call) };
-                // Looking at the state is no use of it: a status line would keep it open for ever.
-                if !matches!(call, Call::Status | Call::Account) {
+                // Looking at the state is no use of it, nor is a `listen` that prints what comes: they would keep it open for ever.
+                let idle = matches!(
+                    call,
+                    Call::Status
+                        | Call::Account
+                        | Call::Subscribe
+                        | Call::CheckNetwork { .. }
+                        | Call::Unprinted { .. }
+                        | Call::MarkPrinted { .. }
+                );
+                if !idle {
                     self.touch();
                 }
                 let sets_it = matches!(call, Call::SetSettings(_));

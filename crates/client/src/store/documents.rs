@@ -62,8 +62,13 @@ impl ClientStore {
                 work::keep(work.tx, document)?;
             }
             for (hash, stored_at, _) in &received.entries {
-                // What this device stored tells it nothing about others.
-                if merged.understood.contains(hash) && !known.contains(hash) && !is_own(work, hash)? {
+                // What this device stored tells it nothing about others, and what was known is no news, however late a member
+                // says it came.
+                if merged.changed
+                    && merged.understood.contains(hash)
+                    && !known.contains(hash)
+                    && !is_own(work, hash)?
+                {
                     work::heard_foreign(work.tx, namespace, (*stored_at).min(now))?;
                 }
             }

@@ -238,7 +238,7 @@ impl Work<'_> {
                 chat.as_bytes(),
                 &item.hash,
                 millis(item.stored_at),
-                millis(item.expires_at.min(self.now.plus(MAX_REMEMBERED))),
+                millis(item.expires_at.clamp(self.now.plus(MIN_REMEMBERED), self.now.plus(MAX_REMEMBERED))),
             ))?;
         self.bound_set_aside()
     }

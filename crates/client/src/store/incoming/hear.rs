@@ -21,6 +21,8 @@ use crate::types::{MessageId, MessageState};
 
 /// Different emoji of one author at one message.
 const MAX_REACTIONS_OF_ONE: i64 = 20;
+/// Edits of one message; further ones are shown as the replies that they are to others.
+const MAX_EDITS: i64 = 100;
 /// A receipt for an arrival goes out up to this much later, so that not everything can be tied to its receipt by time.
 const RECEIPT_JITTER: u64 = 1_000;
 
@@ -61,7 +63,9 @@ impl Work<'_> {
             Said::Accepted if own => Ok(()),
             Said::Call { step, uuid } => self.hear_call(item, heard, &chat, *step, uuid),
             _ => {
-                let standing = self.standing(&chat, item.stored_at)?;
+                // When it was stored is a member's word; it cannot be before it was sent, which its author has signed.
+                let stored_at = item.stored_at.max(heard.sent_at.min(self.now));
+                let standing = self.standing(&chat, stored_at)?;
                 if standing == Standing::Outdated {
                     return self.set_aside_for(&chat, item, heard);
                 }
@@ -306,6 +310,13 @@ impl Work<'_> {
                 || edit.sent_at.since(timestamp(sent_at)) > EDIT_WITHIN
                 || edit.sent_at < timestamp(sent_at))
         {
+            return Ok(false);
+        }
+        let edits: i64 = self
+            .tx
+            .prepare_cached("SELECT count(*) FROM edit WHERE target = ?1")?
+            .query_row([id_bytes(edit.target)], |row| row.get(0))?;
+        if edits >= MAX_EDITS {
             return Ok(false);
         }
         self.tx
