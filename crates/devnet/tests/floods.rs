@@ -21,8 +21,8 @@ use conclave_testkit::personas::{self, Persona};
 use conclave_testkit::rng;
 use rand_core::OsRng;
 
-/// Megabytes that a client may need while it takes in a full mailbox, however full: it needs 40 to 170, for the pages of several
-/// members that come at the same time.
+/// Megabytes that a client may need while it takes in a full mailbox. Builds without optimisation needed 154 to 170; why so much
+/// was not measured.
 const MEMORY_MB: u64 = 256;
 
 fn account(persona: Persona) -> Account {
