@@ -129,7 +129,7 @@ impl Work<'_> {
         self.apply_edits(&id)?;
         if heard.author == self.own {
             // Whoever wrote on another device has read what came before (client-messages 4.16).
-            self.read_up_to(chat, heard.sent_at.min(self.now), false)?;
+            self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), false)?;
         } else {
             self.changes.typing.push((*chat, false));
             if heard.wants_delivered {
@@ -253,7 +253,7 @@ impl Work<'_> {
         let post = Post { details: details.clone(), ..Post::default() };
         self.put(item, heard, chat, &id, kind, &post)?;
         if heard.author == self.own {
-            self.read_up_to(chat, heard.sent_at.min(self.now), false)?;
+            self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), false)?;
         }
         Ok(true)
     }

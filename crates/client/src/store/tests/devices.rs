@@ -259,3 +259,11 @@ fn what_waited_for_a_contact_is_erased_with_them() {
     phone.set_nickname(&person(2), Some("Bob"), LATER.plus(8 * MINUTE)).unwrap();
     assert!(share(&phone, &laptop, LATER.plus(9 * MINUTE)).shown.is_empty());
 }
+
+#[test]
+fn whoever_wrote_elsewhere_has_read_what_came_before_though_the_clock_here_is_behind() {
+    let store = store();
+    let soon = |milliseconds: u64| Timestamp(LATER.0 + milliseconds);
+    receive(&store, vec![sync_copy("h2", 2, "an answer", soon(700)), item("h1", 2, "a question", soon(400))]);
+    assert_eq!(unread(&store), 0);
+}
