@@ -6,7 +6,7 @@ use chacha20poly1305::{AeadInPlace as _, KeyInit as _, XChaCha20Poly1305};
 /// Bytes of an XChaCha20 nonce.
 pub(crate) const NONCE_LENGTH: usize = 24;
 /// Bytes of a Poly1305 (and of a GCM) tag.
-pub(crate) const TAG_LENGTH: usize = 16;
+pub const TAG_LENGTH: usize = 16;
 
 /// Why encrypted bytes could not be opened. The sender's fault, or the wrong key: trying the same
 /// bytes again does not help.
@@ -31,6 +31,12 @@ pub(crate) fn seal_into(out: &mut Vec<u8>, key: &[u8; 32], nonce: &[u8; NONCE_LE
     out.reserve(plaintext.len() + TAG_LENGTH);
     let start = out.len();
     out.extend_from_slice(plaintext);
+    seal_from(out, start, key, nonce);
+}
+
+/// Encrypts what lies in `out` from `start` on, there, and appends the tag.
+pub(crate) fn seal_from(out: &mut Vec<u8>, start: usize, key: &[u8; 32], nonce: &[u8; NONCE_LENGTH]) {
+    let start = start.min(out.len());
     let (_, body) = out.split_at_mut(start);
     let tag = XChaCha20Poly1305::new(key.into())
         .encrypt_in_place_detached(nonce.into(), b"", body)

@@ -15,7 +15,8 @@ use hmac::Mac as _;
 use rand_core::CryptoRngCore;
 use zeroize::ZeroizeOnDrop;
 
-use crate::aead::{self, NONCE_LENGTH, OpenError, TAG_LENGTH};
+pub use crate::aead::TAG_LENGTH;
+use crate::aead::{self, NONCE_LENGTH, OpenError};
 use crate::hash::blake2b_256;
 use crate::keys::{X25519Pair, X25519Public};
 
@@ -174,6 +175,32 @@ impl ChannelKeys {
             }
         }
         blob
+    }
+
+    /// [`Self::seal`] without a copy: `buffer` begins with as many bytes, of any value, as are in front of
+    /// [`EncType::plaintext_range`], and becomes the blob.
+    /// With room for [`TAG_LENGTH`] more bytes it is not moved either. (AES-CBC, which nobody uses for what is large, copies.)
+    pub fn seal_in_place(&self, mut buffer: Vec<u8>, rng: &mut impl CryptoRngCore) -> Vec<u8> {
+        let mut nonce = [0u8; NONCE_LENGTH];
+        rng.fill_bytes(&mut nonce);
+        let front = self.enc_type.plaintext_range(0).start;
+        if self.enc_type == EncType::AesCbc {
+            let plaintext = buffer.get(front..).unwrap_or_default();
+            return self.seal_with_nonce(plaintext, &nonce);
+        }
+        buffer.resize(buffer.len().max(front), 0);
+        let (place, body) = buffer.split_at_mut(front);
+        place.copy_from_slice(nonce.get(..front).unwrap_or_default());
+        if self.enc_type == EncType::AesGcm {
+            let (nonce, _) = split_nonce::<GCM_NONCE_LENGTH>(&nonce);
+            let tag = Aes256Gcm::new(&self.key.into())
+                .encrypt_in_place_detached(nonce.into(), b"", body)
+                .expect("no buffer reaches the cipher's limit of 64 GiB");
+            buffer.extend_from_slice(&tag);
+        } else {
+            aead::seal_from(&mut buffer, front, &self.key, &nonce);
+        }
+        buffer
     }
 
     /// Decrypts a request (as server) or the reply (as client).

@@ -36,6 +36,26 @@ fn flipped(bytes: &[u8], bit: prop::sample::Index) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn what_is_sealed_where_it_lies_opens_as_what_is_sealed_into_another_buffer() {
+    let (client, server) = (X25519Pair::generate(&mut OsRng), X25519Pair::generate(&mut OsRng));
+    for enc_type in [EncType::AesGcm, EncType::XChaCha20, EncType::AesCbc] {
+        for length in [0, 1, 16, 1_000] {
+            let keys = ChannelKeys::for_server(enc_type, &server, client.public());
+            let plaintext: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let mut buffer = vec![7; enc_type.plaintext_range(0).start];
+            buffer.extend_from_slice(&plaintext);
+            let blob = keys.seal_in_place(buffer, &mut OsRng);
+            assert_eq!(blob.len(), enc_type.sealed_length(length));
+            let opened = ChannelKeys::for_client(enc_type, &client, server.public()).open(&blob).unwrap();
+            assert_eq!(opened, plaintext, "{enc_type}");
+        }
+        // A buffer without the room in front is none: what is in it is not sealed half.
+        let keys = ChannelKeys::for_server(enc_type, &server, client.public());
+        assert_eq!(keys.open(&keys.seal_in_place(Vec::new(), &mut OsRng)).unwrap(), b"");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -44,6 +44,9 @@ pub enum Outcome {
     GuardUnreachable,
     /// The guard is not ready or overloaded.
     GuardBusy,
+    /// The guard or a relay wants no more bytes of us before so many milliseconds are over (docs/protocol/files). Nobody's
+    /// fault: what is small still goes.
+    Metered(u64),
     /// A hop does not know the next node, or not where it is.
     NodeNotFound(Ed25519Public),
     /// A hop or the destination says it is not ready.
@@ -94,6 +97,11 @@ impl Outcome {
                 }
                 None => Self::Unexplained(status),
             },
+            429 => match serde_json::from_str::<serde_json::Value>(text) {
+                Ok(body) => body.get("retry_after_ms").and_then(serde_json::Value::as_u64),
+                Err(_) => None,
+            }
+            .map_or(Self::Unexplained(status), Self::Metered),
             504 if text == "Request time out" => Self::PathTimeout,
             _ => Self::Unexplained(status),
         }
@@ -120,7 +128,10 @@ impl Outcome {
     /// the attempts, and takes a fresh path and, where the destination is at fault, another one.
     pub fn retry(&self, attempt: u32) -> Retry {
         match self {
-            Self::Worked | Self::Clock | Self::Unauthorised | Self::Malformed => Retry::Never,
+            // Of what is metered, whoever sends much knows when to go on.
+            Self::Worked | Self::Clock | Self::Unauthorised | Self::Malformed | Self::Metered(_) => {
+                Retry::Never
+            }
             // The first redirect costs nothing; a second in a row may be a circle.
             Self::WrongSwarm(_) | Self::NodeNotFound(_) if attempt == 0 => Retry::Now,
             _ => Retry::After(retry_delay(attempt)),
@@ -164,6 +175,8 @@ mod tests {
             (503, format!("Snode not ready: {KEY}"), Outcome::NodeNotReady(key)),
             (503, "Service node is not ready: not in any swarm\n".into(), Outcome::GuardBusy),
             (503, "Server busy, try again later".into(), Outcome::GuardBusy),
+            (429, r#"{"reason":"Too many bytes","retry_after_ms":1500}"#.into(), Outcome::Metered(1_500)),
+            (429, "Too many requests".into(), Outcome::Unexplained(429)),
             (504, "Request time out".into(), Outcome::PathTimeout),
             (418, "teapot".into(), Outcome::Unexplained(418)),
         ];

@@ -348,7 +348,7 @@ impl PathManager {
 
     fn ended(&mut self, path: &Path, target: Target, outcome: &Outcome, now: Timestamp) {
         match outcome {
-            Outcome::Offline => {}
+            Outcome::Offline | Outcome::Metered(_) => {}
             Outcome::Worked
             | Outcome::Clock
             | Outcome::WrongSwarm(_)

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use conclave_crypto::channel::{ChannelKeys, EncType};
+use conclave_crypto::channel::{ChannelKeys, EncType, TAG_LENGTH};
 use conclave_crypto::{CryptoRngCore, Ed25519Public, X25519Pair, X25519Public};
 use conclave_proto::peer::MAX_HOPS;
 use conclave_proto::{base64, combined};
@@ -167,6 +167,13 @@ impl ServerTarget {
 /// # Errors
 /// [`PeelError::GuardBody`], [`PeelError::TooManyHops`].
 pub fn parse_guard_body(body: &[u8]) -> Result<(Layer, u64), PeelError> {
+    let (sealed, enc_type, ephemeral_key, hop_no) = guard_body(body)?;
+    let data = body.get(sealed).unwrap_or_default().to_vec();
+    Ok((Layer { data, enc_type, ephemeral_key }, hop_no))
+}
+
+/// Where the sealed bytes of such a body are, and what is said of them.
+fn guard_body(body: &[u8]) -> Result<(Range<usize>, EncType, X25519Public, u64), PeelError> {
     let wrong = |what: &str| PeelError::GuardBody(what.to_owned());
     let combined = combined::decode(body).map_err(|e| PeelError::GuardBody(e.to_string()))?;
     let (ephemeral_key, enc_type) = layer_key(&combined.control).map_err(wrong)?;
@@ -177,7 +184,9 @@ pub fn parse_guard_body(body: &[u8]) -> Result<(Layer, u64), PeelError> {
     if hop_no > MAX_HOPS {
         return Err(PeelError::TooManyHops);
     }
-    Ok((Layer { data: combined.body.to_vec(), enc_type, ephemeral_key }, hop_no))
+    // They follow their length.
+    let start = size_of::<u32>();
+    Ok((start..start.saturating_add(combined.body.len()), enc_type, ephemeral_key, hop_no))
 }
 
 /// Opens a layer and reads what it asks for, in the order of section 6.4.
@@ -205,10 +214,19 @@ pub fn peel_owned(own: &X25519Pair, mut layer: Layer) -> Result<Peeled, PeelErro
 /// # Errors
 /// [`PeelError::GuardBody`], [`PeelError::Ciphertext`]: answer 400.
 pub fn open_at_server(own: &X25519Pair, body: &[u8]) -> Result<(Vec<u8>, ReplySealer), PeelError> {
-    let (mut layer, _) = parse_guard_body(body)?;
-    let keys = ChannelKeys::for_server(layer.enc_type, own, &layer.ephemeral_key);
-    let length = keys.open_in_place(&mut layer.data).map_err(|_| PeelError::Ciphertext)?.len();
-    let payload = keep(layer.data, &layer.enc_type.plaintext_range(length));
+    open_at_server_owned(own, body.to_vec())
+}
+
+/// [`open_at_server`] for a body that is not needed any more: the payload stays in its buffer.
+///
+/// # Errors
+/// As [`open_at_server`].
+pub fn open_at_server_owned(own: &X25519Pair, body: Vec<u8>) -> Result<(Vec<u8>, ReplySealer), PeelError> {
+    let (sealed, enc_type, ephemeral_key, _) = guard_body(&body)?;
+    let mut data = keep(body, &sealed);
+    let keys = ChannelKeys::for_server(enc_type, own, &ephemeral_key);
+    let length = keys.open_in_place(&mut data).map_err(|_| PeelError::Ciphertext)?.len();
+    let payload = keep(data, &enc_type.plaintext_range(length));
     Ok((payload, ReplySealer { keys, json: false, base64: false }))
 }
 
@@ -277,6 +295,16 @@ impl ReplySealer {
     /// Bytes as they are, sealed and not encoded: the reply of a server.
     pub fn seal_raw(&self, reply: &[u8], rng: &mut impl CryptoRngCore) -> Vec<u8> {
         self.keys.seal(reply, rng)
+    }
+
+    /// How many bytes [`Self::seal_in_place`] needs in front of a reply, and how many behind it so that nothing is moved.
+    pub fn room(&self) -> (usize, usize) {
+        (self.keys.enc_type().plaintext_range(0).start, TAG_LENGTH)
+    }
+
+    /// [`Self::seal_raw`] of the reply in `buffer` behind the free bytes of [`Self::room`], without a copy.
+    pub fn seal_in_place(&self, buffer: Vec<u8>, rng: &mut impl CryptoRngCore) -> Vec<u8> {
+        self.keys.seal_in_place(buffer, rng)
     }
 }
 

@@ -182,7 +182,8 @@ fn seal_layers(
     name_layer(&mut routing, &innermost);
     // Some servers answer with AES-GCM whatever they were asked with (storage-and-onion 6.1).
     let fallback = (innermost.enc_type == EncType::XChaCha20).then_some((innermost.ephemeral, key));
-    let reply = ReplyKey { keys, fallback };
+    let mut reply = ReplyKey { keys, fallback, exit: None };
+    let is_server = !matches!(destination, Destination::Snode { .. });
     for (hop, layer) in hops.iter().zip(layers).rev() {
         if let (Some(hold_ms), Value::Object(fields)) = (hold_ms, &mut routing) {
             fields.insert(HOLD_FIELD.to_owned(), hold_ms.into());
@@ -190,6 +191,9 @@ fn seal_layers(
         let plaintext = combined::encode(&blob, &routing);
         let keys = ChannelKeys::for_client(layer.enc_type, &layer.ephemeral, &hop.x25519);
         blob = keys.seal_with_nonce(&plaintext, &layer.nonce);
+        if is_server && reply.exit.is_none() {
+            reply.exit = Some(keys);
+        }
         routing = json!({ "destination": hop.ed25519.to_hex() });
         name_layer(&mut routing, layer);
     }
@@ -213,7 +217,12 @@ pub struct ReplyKey {
     keys: ChannelKeys,
     /// What an AES-GCM key is made of, should the reply need one.
     fallback: Option<(X25519Pair, X25519Public)>,
+    /// Of requests to servers: the last hop's, which seals its own refusal to pass them on.
+    exit: Option<ChannelKeys>,
 }
+
+/// A hop's refusal is short.
+const MAX_REFUSAL: usize = 4 * 1024;
 
 /// Why a reply cannot be read. Some hop's or the destination's fault; ask again over another path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -225,6 +234,14 @@ pub enum UnreadableReply {
     /// Sealed, but not what a reply is.
     #[error("the reply is malformed: {0}")]
     Malformed(String),
+    /// The last node of the path does not pass requests on to this server. Another may.
+    #[error("the last node of the path does not pass this on: {status} {text}")]
+    ExitRefused {
+        /// Its status.
+        status: u16,
+        /// Its words.
+        text: String,
+    },
 }
 
 /// What a service node answered.
@@ -270,10 +287,20 @@ impl ReplyKey {
     /// Reads a server's reply, which is raw.
     ///
     /// # Errors
-    /// [`UnreadableReply`].
+    /// [`UnreadableReply`]; also if it is not the server's, but the last hop's refusal.
     pub fn open_server(&self, reply: &[u8]) -> Result<V4Reply, UnreadableReply> {
-        let plaintext = self.open(reply)?;
+        let plaintext = match self.open(reply) {
+            Ok(plaintext) => plaintext,
+            Err(error) => return Err(self.exit_refusal(reply).unwrap_or(error)),
+        };
         V4Reply::decode(&plaintext).map_err(|e: InvalidV4| UnreadableReply::Malformed(e.to_string()))
+    }
+
+    fn exit_refusal(&self, reply: &[u8]) -> Option<UnreadableReply> {
+        let keys = self.exit.clone().filter(|_| reply.len() <= MAX_REFUSAL)?;
+        let SnodeReply { status, body } = Self { keys, fallback: None, exit: None }.open_snode(reply).ok()?;
+        let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+        Some(UnreadableReply::ExitRefused { status, text })
     }
 
     fn open(&self, blob: &[u8]) -> Result<Vec<u8>, UnreadableReply> {

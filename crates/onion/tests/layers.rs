@@ -327,11 +327,54 @@ fn a_server_that_knows_only_the_old_cipher_is_understood() {
     };
     let (payload, sealer) = peel::open_at_server(&server_key, &posted).unwrap();
     assert_eq!(V4Request::decode(&payload).unwrap(), asked);
+    assert_eq!(V4Request::decode_owned(payload).unwrap(), asked);
     let answer = V4Reply { code: 200, headers: [].into(), body: b"[]".to_vec() };
+    // Made and sealed in one buffer.
+    let (front, behind) = sealer.room();
+    let mut buffer = V4Reply::begin(200, &answer.headers, 2, front, behind);
+    let room = buffer.capacity();
+    buffer.extend_from_slice(b"[]");
+    buffer.extend_from_slice(V4Reply::END);
+    assert_eq!(buffer[front..], answer.encode());
+    let in_place = sealer.seal_in_place(buffer, &mut OsRng);
+    assert_eq!(in_place.capacity(), room, "nothing was moved");
+    assert_eq!(sealed.reply.open_server(&in_place).unwrap(), answer);
     assert_eq!(sealed.reply.open_server(&sealer.seal_raw(&answer.encode(), &mut OsRng)).unwrap(), answer);
     let (client_layer, _) = peel::parse_guard_body(&posted).unwrap();
     let old = ChannelKeys::for_server(EncType::AesGcm, &server_key, &client_layer.ephemeral_key);
     assert_eq!(sealed.reply.open_server(&old.seal(&answer.encode(), &mut OsRng)).unwrap(), answer);
+}
+
+#[test]
+fn a_last_hop_s_refusal_to_pass_a_request_on_to_a_server_is_understood_and_taken_for_no_answer_of_the_server()
+{
+    let nodes = nodes(3);
+    let hops: Vec<SnodeRecord> = nodes.iter().map(|node| node.record).collect();
+    let server = Server {
+        host: "files.example".into(),
+        port: 80,
+        https: false,
+        target: "/oxen/v4/lsrpc".into(),
+        x25519: *X25519Pair::new(X25519Secret::from_bytes([9; 32])).public(),
+    };
+    let asked =
+        V4Request { method: "GET".into(), endpoint: "/file/1".into(), headers: [].into(), body: vec![] };
+    let destination = Destination::Server { server: &server, request: &asked };
+    let sealed = seal_with_cipher(EncType::XChaCha20, &hops, destination, &mut OsRng).unwrap();
+    let layers = layers(&nodes, &sealed.body);
+    let refusals: Vec<Vec<u8>> = nodes
+        .iter()
+        .zip(&layers)
+        .filter_map(|(node, layer)| match peel::peel(&node.x25519, layer).unwrap() {
+            Peeled::Proxy { reply, .. } => Some(reply.seal(400, &"Invalid url".into(), &mut OsRng)),
+            _ => None,
+        })
+        .collect();
+    let refused = UnreadableReply::ExitRefused { status: 400, text: "Invalid url".into() };
+    assert_eq!(sealed.reply.open_server(&refusals[0]), Err(refused));
+    // Nobody else can say so.
+    let other = seal_with_cipher(EncType::XChaCha20, &hops, destination, &mut OsRng).unwrap();
+    assert_eq!(other.reply.open_server(&refusals[0]), Err(UnreadableReply::NotAuthentic));
 }
 
 #[test]

@@ -18,3 +18,13 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
 pub fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     EITHER_PADDING.decode(text).ok()
 }
+
+/// The alphabet for addresses and file names, without padding.
+pub fn encode_url(bytes: impl AsRef<[u8]>) -> String {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The alphabet for addresses and file names, without padding. `None` for anything else, leftover bits included.
+pub fn decode_url(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
+}

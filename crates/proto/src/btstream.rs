@@ -5,7 +5,7 @@
 //! keeps answering with it, since nothing behind a broken frame can be found again; the stream must
 //! be closed. Knows nothing of endpoints or of whether an answer was expected.
 
-use crate::bt::{BtError, ListReader, ListWriter};
+use crate::bt::{BtError, ListReader, write_bytes, write_int};
 
 /// The longest list in a frame, in bytes.
 pub const MAX_FRAME: usize = 10_000_000;
@@ -62,15 +62,25 @@ pub enum FrameError {
 /// The frame as bytes, its length prefix included. Keep it within [`MAX_FRAME`]: a longer one makes
 /// the peer close the stream.
 pub fn encode(frame: &Frame) -> Vec<u8> {
-    let mut list = ListWriter::new();
-    match frame {
-        Frame::Command { id, endpoint, body } => list.bytes("C").int(*id).bytes(endpoint).bytes(body),
-        Frame::Reply { id, body } => list.bytes("R").int(*id).bytes(body),
-        Frame::Error { id, body } => list.bytes("E").int(*id).bytes(body),
+    let (kind, id, endpoint, body) = match frame {
+        Frame::Command { id, endpoint, body } => (b"C", id, Some(endpoint), body),
+        Frame::Reply { id, body } => (b"R", id, None, body),
+        Frame::Error { id, body } => (b"E", id, None, body),
     };
-    let list = list.finish();
-    let mut out = format!("{}:", list.len()).into_bytes();
-    out.extend(list);
+    // Written as one, since the length of it all comes first and the body may be large.
+    let mut head = vec![b'l'];
+    write_bytes(&mut head, kind);
+    write_int(&mut head, (*id).into());
+    if let Some(endpoint) = endpoint {
+        write_bytes(&mut head, endpoint.as_bytes());
+    }
+    head.extend_from_slice(format!("{}:", body.len()).as_bytes());
+    let length = [head.len(), body.len(), 1].iter().fold(0, |sum: usize, part| sum.saturating_add(*part));
+    let mut out = format!("{length}:").into_bytes();
+    out.reserve_exact(length);
+    out.extend_from_slice(&head);
+    out.extend_from_slice(body);
+    out.push(b'e');
     out
 }
 

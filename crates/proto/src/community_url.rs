@@ -96,7 +96,7 @@ pub fn is_room(text: &str) -> bool {
 }
 
 /// Whether it is https, and what stands behind the scheme.
-fn scheme(text: &str) -> Result<(bool, &str), InvalidCommunityUrl> {
+pub(crate) fn scheme(text: &str) -> Result<(bool, &str), InvalidCommunityUrl> {
     match text.trim().split_once("://") {
         None => Ok((false, text.trim())),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok((true, rest)),
@@ -106,7 +106,10 @@ fn scheme(text: &str) -> Result<(bool, &str), InvalidCommunityUrl> {
 }
 
 /// The host in lowercase, and the port if it is not the scheme's own.
-fn host_and_port(authority: &str, https: bool) -> Result<(String, Option<u16>), InvalidCommunityUrl> {
+pub(crate) fn host_and_port(
+    authority: &str,
+    https: bool,
+) -> Result<(String, Option<u16>), InvalidCommunityUrl> {
     let (host, port) = match authority.rsplit_once(':') {
         None => (authority, None),
         Some((host, port)) => {
@@ -132,7 +135,7 @@ fn public_key(text: &str) -> Option<[u8; 32]> {
     bytes?.try_into().ok()
 }
 
-fn server(https: bool, host: &str, port: Option<u16>) -> String {
+pub(crate) fn server(https: bool, host: &str, port: Option<u16>) -> String {
     let scheme = if https { "https" } else { "http" };
     let port = port.map_or(Cow::Borrowed(""), |port| format!(":{port}").into());
     format!("{scheme}://{host}{port}")

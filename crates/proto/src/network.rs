@@ -7,7 +7,7 @@ mod poll;
 mod request;
 
 pub use directory::{Directory, DirectoryNode, DirectoryRejected, Freshness, MAX_NODES, SignedDirectory};
-pub use file::{InvalidNetworkFile, NetworkFile, Seed, SwarmParams};
+pub use file::{FileServer, InvalidNetworkFile, NetworkFile, Seed, SwarmParams};
 pub use poll::{DIRECTORY_COMMAND, DirectoryPoll, DirectoryPollAnswer, InvalidPoll};
 pub use request::{
     JoinAddress, MAX_REQUEST_AHEAD, MAX_REQUEST_BYTES, Membership, MembershipRequest, REQUEST_LIFETIME,

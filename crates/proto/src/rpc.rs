@@ -9,6 +9,7 @@
 
 pub mod answers;
 pub mod auth;
+pub mod chunk;
 mod fields;
 mod forwarded;
 mod parse;
@@ -24,6 +25,7 @@ use conclave_crypto::AccountId;
 
 pub use answers::{Answer, Body};
 pub use auth::{Auth, AuthRejected, Authority, Rights, SubaccountAuth, SubaccountToken};
+pub use chunk::ChunkRequest;
 pub use forwarded::Forwarded;
 pub use requests::{
     Conditions, Delete, DeleteAll, DeleteBefore, Expire, ExpireAll, ExpireMode, GetExpiries, IfElse,
@@ -67,6 +69,8 @@ pub enum Request {
     ConclaveDirectory,
     /// Ours: see [`Wait`].
     ConclaveWait(Wait),
+    /// Ours: see [`ChunkRequest`].
+    ConclaveChunk(ChunkRequest),
     Batch(Vec<Request>),
     Sequence(Vec<Request>),
     IfElse(Box<IfElse>),
@@ -200,6 +204,7 @@ impl Request {
             Self::ActiveNodesBin => "active_nodes_bin",
             Self::ConclaveDirectory => CONCLAVE_DIRECTORY,
             Self::ConclaveWait(_) => CONCLAVE_WAIT,
+            Self::ConclaveChunk(r) => r.method(),
             Self::Batch(_) => "batch",
             Self::Sequence(_) => "sequence",
             Self::IfElse(_) => "ifelse",
@@ -219,11 +224,6 @@ impl Request {
                 | Self::RevokeSubaccount(_)
                 | Self::UnrevokeSubaccount(_)
         )
-    }
-
-    /// Whether the request holds other requests, or waits; those may not stand in a batch.
-    pub const fn is_meta(&self) -> bool {
-        matches!(self, Self::Batch(_) | Self::Sequence(_) | Self::IfElse(_) | Self::ConclaveWait(_))
     }
 
     /// The account whose mailboxes the request touches: only its swarm may answer (2.5). `None` for

@@ -5,6 +5,7 @@
 //! `application/json`, `text/plain; charset=utf-8` or `application/octet-stream`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,9 +92,49 @@ impl V4Request {
         }
         Ok(Self { method, endpoint, headers, body })
     }
+
+    /// [`Self::decode`] of a payload that is not needed any more: the body stays in its buffer.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_owned(mut payload: Vec<u8>) -> Result<Self, InvalidV4> {
+        let (head, body) = parts::<RequestHead>(&payload)?;
+        if !head.endpoint.starts_with('/') {
+            return Err(InvalidV4::Endpoint);
+        }
+        payload.truncate(body.end);
+        payload.drain(..body.start);
+        let RequestHead { method, endpoint, headers } = head;
+        Ok(Self { method, endpoint, headers, body: payload })
+    }
 }
 
 impl V4Reply {
+    /// The beginning of a payload whose body of `length` bytes is still to come, behind `front` bytes that are left free and
+    /// with room for the body, [`Self::END`] and `behind` bytes more: append the body and that.
+    pub fn begin(
+        code: u16,
+        headers: &BTreeMap<String, String>,
+        length: usize,
+        front: usize,
+        behind: usize,
+    ) -> Vec<u8> {
+        let head = json(&ReplyHead { code, headers: headers.clone() });
+        let beginning = format!("l{}:", head.len());
+        let body = format!("{length}:");
+        let mut out = Vec::with_capacity(
+            [front, beginning.len(), head.len(), body.len(), length, Self::END.len(), behind].iter().sum(),
+        );
+        out.resize(front, 0);
+        out.extend_from_slice(beginning.as_bytes());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(body.as_bytes());
+        out
+    }
+
+    /// What stands behind the body of a payload.
+    pub const END: &[u8] = b"e";
+
     /// The payload, before it is sealed. The body is always there, if only as nothing.
     pub fn encode(&self) -> Vec<u8> {
         let head = ReplyHead { code: self.code, headers: self.headers.clone() };
@@ -111,10 +152,21 @@ impl V4Reply {
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<(T, Vec<u8>), InvalidV4> {
+    let (head, body) = parts(bytes)?;
+    Ok((head, bytes.get(body).unwrap_or_default().to_vec()))
+}
+
+/// What the JSON says, and where the body is.
+fn parts<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<(T, Range<usize>), InvalidV4> {
     let mut list = ListReader::new(bytes)?;
     let head = serde_json::from_slice(list.bytes()?).map_err(|error| InvalidV4::Json(error.to_string()))?;
-    let body = if list.is_empty() { Vec::new() } else { list.bytes()?.to_vec() };
-    if list.is_empty() { Ok((head, body)) } else { Err(BtError::Trailing(bytes.len()).into()) }
+    let length = if list.is_empty() { 0 } else { list.bytes()?.len() };
+    if !list.is_empty() {
+        return Err(BtError::Trailing(bytes.len()).into());
+    }
+    // The body is the last thing in the list, and the list ends with the bytes.
+    let end = bytes.len().saturating_sub(1);
+    Ok((head, end.saturating_sub(length)..end))
 }
 
 fn json(head: &impl Serialize) -> Vec<u8> {

@@ -86,7 +86,18 @@ impl CrashFs {
         self.disk.fail_after(n, fault);
     }
 
-    /// Takes [`fail_writes_after`](Self::fail_writes_after) back.
+    /// The next sync of `file` fails as with [`Fault::SyncFails`], and the disk is well again. A commit syncs the log only, so
+    /// this is how the carrying over of a log is made to fail.
+    pub fn fail_next_sync_of(&self, file: &str) {
+        self.disk.fail_next_sync_of(file);
+    }
+
+    /// Whether a [`fail_next_sync_of`](Self::fail_next_sync_of) has not struck yet.
+    pub fn will_fail_a_sync(&self) -> bool {
+        self.disk.will_fail_a_sync()
+    }
+
+    /// Takes [`fail_writes_after`](Self::fail_writes_after) and [`fail_next_sync_of`](Self::fail_next_sync_of) back.
     pub fn heal(&self) {
         self.disk.heal();
     }

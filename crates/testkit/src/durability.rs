@@ -8,12 +8,12 @@
 //! `synchronous=NORMAL` and assert [`Report::lost`].
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use rand_core::{RngCore, SeedableRng};
+use rand_core::RngCore;
 
+use crate::SeededRng;
 use crate::crashfs::CrashFs;
+use crate::seeds;
 
 /// Power cuts in one trial: recovering from a recovery is where stores break.
 const LIVES: u32 = 3;
@@ -31,7 +31,7 @@ pub struct Life<'a> {
     /// The disk; the power will be cut at some write.
     pub fs: &'a CrashFs,
     /// Randomness of this life.
-    pub rng: rand_chacha::ChaCha20Rng,
+    pub rng: SeededRng,
 }
 
 /// What came out.
@@ -64,13 +64,9 @@ impl Report {
     }
 }
 
-/// The seeds of this run: a few hundred; 5,000 with `CONCLAVE_LONG=1`; one with `CONCLAVE_SEED=<seed>`.
+/// The seeds of this run: a few hundred; 5,000 with `CONCLAVE_LONG=1`; those of `CONCLAVE_SEED`.
 pub fn seeds() -> Range<u64> {
-    if let Some(seed) = std::env::var("CONCLAVE_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return seed..seed + 1;
-    }
-    let long = std::env::var_os("CONCLAVE_LONG").is_some_and(|value| value != "0");
-    0..if long { LONG_SEEDS } else { QUICK_SEEDS }
+    seeds::of_run(QUICK_SEEDS, LONG_SEEDS)
 }
 
 /// Puts a store through one trial per seed, on all cores.
@@ -85,27 +81,16 @@ pub fn run<A: Send>(
     live: impl Fn(&mut Life<'_>) -> Vec<A> + Sync,
     check: impl Fn(&CrashFs, &[A]) -> Result<(), String> + Sync,
 ) -> Report {
-    let next = AtomicU64::new(seeds.start);
-    let report = Mutex::new(Report { trials: seeds.end - seeds.start, ..Report::default() });
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    let trial = trial(seed, work, &live, &check);
-                    let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
-                    report.acknowledged += trial.acknowledged;
-                    report.killed += trial.killed;
-                    report.lost.extend(trial.wrong.map(|wrong| (seed, wrong)));
-                }
-            });
-        }
-    });
-    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut report = Report { trials: seeds.end - seeds.start, ..Report::default() };
+    seeds::go_through(
+        seeds,
+        |seed| trial(seed, work, &live, &check),
+        |seed, trial| {
+            report.acknowledged += trial.acknowledged;
+            report.killed += trial.killed;
+            report.lost.extend(trial.wrong.map(|wrong| (seed, wrong)));
+        },
+    );
     report.lost.sort();
     report
 }
@@ -124,13 +109,12 @@ fn trial<A>(
     check: &impl Fn(&CrashFs, &[A]) -> Result<(), String>,
 ) -> Trial {
     let fs = CrashFs::new(seed);
-    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(seed);
+    let mut rng = crate::rng(seed);
     let mut trial = Trial::default();
     let mut acknowledged = Vec::new();
     for number in 0..LIVES {
         fs.kill_at_write(1 + rng.next_u64() % work);
-        let mut life =
-            Life { seed, number, fs: &fs, rng: rand_chacha::ChaCha20Rng::seed_from_u64(rng.next_u64()) };
+        let mut life = Life { seed, number, fs: &fs, rng: crate::rng(rng.next_u64()) };
         acknowledged.extend(live(&mut life));
         trial.killed += u64::from(fs.is_down());
         fs.crash();

@@ -171,6 +171,24 @@ fn what_a_failed_sync_dropped_is_not_saved_by_the_next_one() {
 }
 
 #[test]
+fn every_connection_is_told_once_of_a_sync_that_failed() {
+    let fs = CrashFs::new(6);
+    let pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0";
+    let (one, other) = (open(&fs, pragmas).unwrap(), open(&fs, pragmas).unwrap());
+    let carry_over =
+        |db: &Connection| db.query_row("PRAGMA wal_checkpoint", [], |row| row.get::<_, bool>(0)).is_ok();
+    one.execute("INSERT INTO t VALUES (1, x'00')", []).unwrap();
+    fs.fail_next_sync_of("a.db");
+    assert!(!carry_over(&one));
+    assert!(!fs.will_fail_a_sync());
+    let later = open(&fs, pragmas).unwrap();
+    assert!(!carry_over(&other), "it has not been told");
+    assert!(carry_over(&later), "the failure was before its time");
+    one.execute("INSERT INTO t VALUES (2, x'00')", []).unwrap();
+    assert!(carry_over(&other), "it has been told");
+}
+
+#[test]
 fn connections_on_several_threads_exclude_each_other() {
     let fs = CrashFs::new(5);
     let pragmas = "PRAGMA busy_timeout=60000; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL";

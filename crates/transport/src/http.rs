@@ -7,6 +7,7 @@
 
 mod exchange;
 mod linger;
+mod pieces;
 mod server;
 mod stall;
 
@@ -20,6 +21,7 @@ use bytes::Bytes;
 pub use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};
 
+pub use pieces::Pieces;
 pub use server::Server;
 pub(crate) use server::{Settings, start};
 
@@ -62,8 +64,8 @@ pub struct Incoming {
     pub body: Bytes,
 }
 
-/// A whole answer. Content length and date are added when it is sent.
-#[derive(Clone, Debug)]
+/// An answer. Content length and date are added when it is sent.
+#[derive(Debug)]
 pub struct Reply {
     /// The status code; one that HTTP does not allow (below 100, above 999) is sent as 500.
     pub status: u16,
@@ -73,12 +75,25 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Instead of the body: one that comes while it is sent.
+    pub pieces: Option<Pieces>,
 }
 
 impl Reply {
     /// A reply of that kind without further headers.
     pub fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: impl Into<Bytes>) -> Self {
-        Self { status, content_type: content_type.into(), headers: HeaderMap::new(), body: body.into() }
+        Self {
+            status,
+            content_type: content_type.into(),
+            headers: HeaderMap::new(),
+            body: body.into(),
+            pieces: None,
+        }
+    }
+
+    /// A reply of that kind whose body comes while it is sent.
+    pub fn in_pieces(status: u16, content_type: impl Into<Cow<'static, str>>, pieces: Pieces) -> Self {
+        Self { pieces: Some(pieces), ..Self::new(status, content_type, Bytes::new()) }
     }
 
     /// A JSON document.

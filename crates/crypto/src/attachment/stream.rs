@@ -7,6 +7,7 @@
 //! Padding stands in front, so that the last chunk ends both content and stream.
 
 use crypto_secretstream::{Header, Key, PullStream, PushStream, Tag};
+use rand_core::CryptoRngCore;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::AttachmentError;
@@ -99,6 +100,14 @@ pub struct StreamKey {
 }
 
 impl StreamKey {
+    /// For content of this length that is not known yet: at random, so that it has to be gone through only once.
+    pub fn random(content_length: usize, rng: &mut impl CryptoRngCore) -> Self {
+        let mut key = Self { header: [0; HEADER_LENGTH], key: [0; 32], content_length };
+        rng.fill_bytes(&mut key.header);
+        rng.fill_bytes(&mut key.key);
+        key
+    }
+
     /// Goes into the attachment pointer.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.key
@@ -137,27 +146,44 @@ pub struct StreamEncryptor {
     chunk: Vec<u8>,
     /// Stream bytes that have not come yet.
     missing: usize,
+    /// Zeros of the padding that have not come yet; `None` when all of it has.
+    zeros: Option<usize>,
 }
 
 impl StreamEncryptor {
-    /// Starts a blob; its beginning goes to `out`.
+    /// Starts a blob; its beginning, with all of its padding, goes to `out`.
     pub fn new(key: &StreamKey, out: &mut Vec<u8>) -> Self {
+        let mut encryptor = Self::start(key, out);
+        while encryptor.pad(out) {}
+        encryptor
+    }
+
+    /// Starts a blob of which `out` gets no more at a time than it has room for: [`Self::pad`] until that says no, then the
+    /// content. The padding of a large file is larger than memory is to be.
+    pub fn start(key: &StreamKey, out: &mut Vec<u8>) -> Self {
         let (_, push) = PushStream::init(Fixed(key.header), &Key::from(key.key));
-        out.reserve(encrypted_length(key.content_length));
         out.push(MAGIC);
         out.extend_from_slice(&key.header);
         let padding = padding_length(key.content_length);
-        let mut encryptor =
-            Self { push, chunk: Vec::with_capacity(SEALED_CHUNK), missing: padding + key.content_length };
-        let zeros = [0u8; 1024];
-        let mut left = padding - 1;
-        while left > 0 {
-            let piece = zeros.split_at(left.min(zeros.len())).0;
-            encryptor.take(piece, out);
-            left -= piece.len();
+        Self {
+            push,
+            chunk: Vec::with_capacity(SEALED_CHUNK),
+            missing: padding + key.content_length,
+            zeros: Some(padding - 1),
         }
-        encryptor.take(&[PADDING_END], out);
-        encryptor
+    }
+
+    /// Some of the padding, at most a chunk, to `out`; whether there is more to come.
+    pub fn pad(&mut self, out: &mut Vec<u8>) -> bool {
+        static ZEROS: [u8; CHUNK] = [0; CHUNK];
+        let Some(zeros) = self.zeros else { return false };
+        let piece = ZEROS.split_at(zeros.min(CHUNK)).0;
+        self.take(piece, out);
+        self.zeros = Some(zeros - piece.len()).filter(|left| *left > 0);
+        if self.zeros.is_none() {
+            self.take(&[PADDING_END], out);
+        }
+        self.zeros.is_some()
     }
 
     /// The next piece of content; what is ready of the blob goes to `out`.

@@ -11,8 +11,8 @@
 //! An adversary who can cut connections could use that to walk a client from guard to guard until
 //! it meets theirs. Three things bound the walk: at most [`PathConfig::max_guards`] guards are
 //! chosen per [`PathConfig::guard_period`]; replacements chosen while nothing works are spaced by
-//! a growing pause (a machine without network must not use up all its guards either); and once
-//! the bound is reached, guards that were set aside are tried again instead. The bound gives way
+//! a growing pause, also over restarts (a machine without network must not use up all its guards either);
+//! and once the bound is reached, guards that were set aside are tried again instead. The bound gives way
 //! in one case: when none of the known guards is in the node list or fits the destination,
 //! because then there would be no path at all.
 
@@ -41,6 +41,11 @@ const REPLACEMENT_PAUSE: Duration = Duration::from_secs(30);
 pub struct GuardState {
     /// The first chosen is the most preferred.
     pub guards: Vec<Guard>,
+    /// Replacements chosen since anything last worked. Kept, or a machine without network that is used for many short
+    /// runs would meet one more guard in each.
+    pub replaced: u32,
+    /// No replacement is chosen before this time.
+    pub next_replacement: Timestamp,
 }
 
 /// One guard and what is remembered of it.
@@ -67,14 +72,11 @@ impl Guard {
     }
 }
 
-/// [`GuardState`] with the pauses of this run.
+/// [`GuardState`] with what is remembered of this run only.
 #[derive(Clone, Debug)]
 pub(super) struct Guards {
     state: GuardState,
     changed: bool,
-    /// Replacements chosen since anything last worked.
-    replaced: u32,
-    next_replacement: Timestamp,
     /// Failures of guards that were tried although set aside, so that each gets its turn.
     tried_again: BTreeMap<Ed25519Public, u32>,
 }
@@ -104,13 +106,7 @@ impl Guards {
         let mut seen = BTreeSet::new();
         state.guards.retain(|guard| seen.insert(guard.ed25519));
         state.guards.truncate(remembered(config));
-        Self {
-            state,
-            changed: false,
-            replaced: 0,
-            next_replacement: Timestamp(0),
-            tried_again: BTreeMap::new(),
-        }
+        Self { state, changed: false, tried_again: BTreeMap::new() }
     }
 
     pub(super) const fn state(&self) -> &GuardState {
@@ -122,9 +118,12 @@ impl Guards {
     }
 
     pub(super) fn worked(&mut self, node: &Ed25519Public) {
-        self.replaced = 0;
-        self.next_replacement = Timestamp(0);
         self.tried_again.clear();
+        if self.state.replaced != 0 || self.state.next_replacement != Timestamp(0) {
+            self.state.replaced = 0;
+            self.state.next_replacement = Timestamp(0);
+            self.changed = true;
+        }
         if let Some(guard) = self.state.guards.iter_mut().find(|guard| guard.ed25519 == *node)
             && (guard.failures != 0 || guard.set_aside_until != Timestamp(0))
         {
@@ -188,16 +187,16 @@ impl Guards {
                 .collect();
             let is_replacement = known.len() >= config.paths;
             let may_choose = self.chosen_lately(config, now) < config.max_guards
-                && (!is_replacement || now >= self.next_replacement);
+                && (!is_replacement || self.may_replace(now));
             if usable.len() < config.paths
                 && may_choose
                 && self.choose(config, pool, |node| (health(node) == 0).then_some(0), now, rng)
             {
                 if is_replacement {
-                    let doubled = 1u32.checked_shl(self.replaced).unwrap_or(u32::MAX);
+                    let doubled = 1u32.checked_shl(self.state.replaced).unwrap_or(u32::MAX);
                     let pause = REPLACEMENT_PAUSE.saturating_mul(doubled).min(SET_ASIDE_MAX);
-                    self.replaced = self.replaced.saturating_add(1);
-                    self.next_replacement = now.plus(pause);
+                    self.state.replaced = self.state.replaced.saturating_add(1);
+                    self.state.next_replacement = now.plus(pause);
                 }
                 continue;
             }
@@ -264,6 +263,13 @@ impl Guards {
             nodes.contains_key(&guard.ed25519) || now.since(guard.chosen_at) < config.guard_period
         });
         self.changed |= self.state.guards.len() != before;
+    }
+
+    /// Whether the pause since the last replacement is over. One that is longer than any made here comes from a clock that
+    /// was wrong, and does not count.
+    fn may_replace(&self, now: Timestamp) -> bool {
+        let next = self.state.next_replacement;
+        next <= now || next.since(now) > SET_ASIDE_MAX
     }
 
     fn chosen_lately(&self, config: &PathConfig, now: Timestamp) -> usize {

@@ -277,6 +277,62 @@ fn cutting_connections_does_not_walk_a_client_through_many_guards() {
     assert!(manager.take_guard_changes().is_some());
 }
 
+/// A command that runs for a moment, with what the one before it kept on disk.
+fn short_run(
+    saved: &str,
+    nodes: &[SnodeRecord],
+    now: Timestamp,
+    seed: u64,
+    comes_of_it: &Outcome,
+) -> (String, Path) {
+    let mut manager = PathManager::new(PathConfig::default(), serde_json::from_str(saved).unwrap());
+    manager.handle(now, PathEvent::ListChanged(nodes));
+    let mut rng = Seeded(seed);
+    let mut last = None;
+    for _ in 0..4 {
+        let path = manager.path_for(Target::Server, now, &mut rng).unwrap();
+        end(&mut manager, now, &path, Target::Server, comes_of_it.clone());
+        last = Some(path);
+    }
+    (serde_json::to_string(manager.guard_state()).unwrap(), last.unwrap())
+}
+
+#[test]
+fn short_runs_without_network_spend_no_more_guards_than_one_long_run() {
+    let nodes = network(200, 1);
+    let guards = |saved: &str| {
+        let state: GuardState = serde_json::from_str(saved).unwrap();
+        state.guards.into_iter().map(|guard| guard.ed25519).collect::<Vec<_>>()
+    };
+    let (mut saved, _) = short_run("{}", &nodes, T0, 1, &Outcome::Worked);
+    let first = guards(&saved);
+    assert_eq!(first.len(), 2);
+    let mut now = T0;
+    for run in 0..20 {
+        now = now.plus(SECOND);
+        (saved, _) = short_run(&saved, &nodes, now, 100 + run, &Outcome::GuardUnreachable);
+    }
+    assert_eq!(guards(&saved).len(), 3, "one replacement, then a pause that a new run does not end");
+    // The network is back: those that were chosen first are used again, and nothing of the bad time is left.
+    now = now.plus(MINUTE * 60);
+    let (saved, path) = short_run(&saved, &nodes, now, 200, &Outcome::Worked);
+    assert!(first.contains(&path.guard().ed25519));
+    let state: GuardState = serde_json::from_str(&saved).unwrap();
+    assert_eq!((state.replaced, state.next_replacement), (0, Timestamp(0)));
+}
+
+#[test]
+fn a_pause_from_a_clock_that_was_wrong_does_not_keep_a_dead_guard_from_being_replaced() {
+    let nodes = network(20, 1);
+    let (saved, _) = short_run("{}", &nodes, T0, 1, &Outcome::Worked);
+    let mut state: GuardState = serde_json::from_str(&saved).unwrap();
+    state.next_replacement = T0.plus(MINUTE * 60 * 24 * 365);
+    let saved = serde_json::to_string(&state).unwrap();
+    let (saved, _) = short_run(&saved, &nodes, T0, 2, &Outcome::GuardUnreachable);
+    let state: GuardState = serde_json::from_str(&saved).unwrap();
+    assert_eq!(state.guards.len(), 3);
+}
+
 #[test]
 fn when_every_guard_is_set_aside_each_gets_its_turn() {
     let nodes = network(3, 1);
@@ -434,7 +490,7 @@ fn a_clock_that_was_wrong_does_not_lock_a_guard_out() {
     let guard = Guard { ed25519: nodes[4].ed25519, chosen_at: far, failures: 3, set_aside_until: far };
     let mut manager = PathManager::new(
         PathConfig { paths: 1, ..PathConfig::default() },
-        GuardState { guards: vec![guard.clone(), guard] },
+        GuardState { guards: vec![guard.clone(), guard], replaced: 3, next_replacement: far },
     );
     manager.handle(T0, PathEvent::ListChanged(&nodes));
     let path = manager.path_for(Target::Server, T0, &mut Seeded(1)).unwrap();

@@ -244,7 +244,7 @@ impl From<DictWriter> for Vec<u8> {
 }
 
 impl From<ListWriter> for Vec<u8> {
-    fn from(writer: ListWriter) -> Self {
+    fn from(mut writer: ListWriter) -> Self {
         writer.finish()
     }
 }

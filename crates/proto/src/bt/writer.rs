@@ -32,7 +32,7 @@ impl DictWriter {
     }
 
     /// Sets a list.
-    pub fn list(&mut self, key: impl AsRef<[u8]>, list: ListWriter) -> &mut Self {
+    pub fn list(&mut self, key: impl AsRef<[u8]>, mut list: ListWriter) -> &mut Self {
         self.set(key, |out| out.extend(list.finish()))
     }
 
@@ -86,7 +86,7 @@ impl DictWriter {
     }
 }
 
-/// Builds a list.
+/// Builds a list, in the buffer that it ends in: what is large is copied once.
 #[derive(Clone, Debug, Default)]
 pub struct ListWriter(Vec<u8>);
 
@@ -98,40 +98,47 @@ impl ListWriter {
 
     /// Appends a byte string.
     pub fn bytes(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        write_bytes(&mut self.0, bytes.as_ref());
+        let (out, bytes) = (self.begun(), bytes.as_ref());
+        // With its length and the end of the list, so that neither moves it.
+        out.reserve(bytes.len().saturating_add(24));
+        write_bytes(out, bytes);
         self
     }
 
     /// Appends an integer.
     pub fn int(&mut self, number: impl Into<Int>) -> &mut Self {
-        write_int(&mut self.0, number.into());
+        write_int(self.begun(), number.into());
         self
     }
 
     /// Appends a whole value.
     pub fn value(&mut self, value: &Value) -> &mut Self {
-        value.write(&mut self.0);
+        value.write(self.begun());
         self
     }
 
     /// Appends a list.
-    pub fn list(&mut self, list: ListWriter) -> &mut Self {
-        self.0.extend(list.finish());
+    pub fn list(&mut self, mut list: ListWriter) -> &mut Self {
+        self.begun().extend(list.finish());
         self
     }
 
     /// Appends a dictionary.
     pub fn dict(&mut self, dict: DictWriter) -> &mut Self {
-        self.0.extend(dict.finish());
+        self.begun().extend(dict.finish());
         self
     }
 
-    /// The encoding.
-    pub fn finish(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.0.len().saturating_add(2));
-        out.push(b'l');
-        out.extend_from_slice(&self.0);
-        out.push(b'e');
-        out
+    /// The encoding. The writer is empty afterwards.
+    pub fn finish(&mut self) -> Vec<u8> {
+        self.begun().push(b'e');
+        std::mem::take(&mut self.0)
+    }
+
+    fn begun(&mut self) -> &mut Vec<u8> {
+        if self.0.is_empty() {
+            self.0.push(b'l');
+        }
+        &mut self.0
     }
 }

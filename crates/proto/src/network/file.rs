@@ -6,6 +6,9 @@ use conclave_crypto::Ed25519Public;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use crate::chunk::{DEFAULT_MAX_FILE, MAX_FILE};
+use crate::community_url;
+
 /// Longer files are not read: a network file is some kilobytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -84,6 +87,19 @@ pub enum Seed {
     },
 }
 
+/// A file server of the kind other programs use, where a network's nodes keep no files themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileServer {
+    /// Whether it is reached by TLS. What is asked is sealed to its key either way.
+    pub https: bool,
+    /// Host name or address, in lowercase.
+    pub host: String,
+    /// The port, if it is not the scheme's own.
+    pub port: Option<u16>,
+    /// Its key.
+    pub key: Ed25519Public,
+}
+
 /// A parsed network file. Keys unknown to us stay in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkFile {
@@ -96,6 +112,10 @@ pub struct NetworkFile {
     pub swarm_params: SwarmParams,
     /// Where to ask first, in order. Never empty.
     pub seeds: Vec<Seed>,
+    /// Where files go if the nodes keep none.
+    pub file_server: Option<FileServer>,
+    /// Bytes of the largest file that may be sent, if the operator has set it: see [`Self::max_file`].
+    pub max_file_bytes: Option<u64>,
     /// Keys of the file this version knows nothing about.
     pub other: Map<String, Value>,
 }
@@ -148,7 +168,21 @@ impl NetworkFile {
             .enumerate()
             .map(|(index, value)| Seed::from_value(&format!("seeds[{index}]"), value, registry_key.as_ref()))
             .collect::<Result<_, _>>()?;
-        Ok(Self { network_id, registry_key, swarm_params, seeds, other: fields })
+        let file_server = match fields.remove("file_server") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(FileServer::from_value(&value)?),
+        };
+        let max_file_bytes = match fields.remove("max_file_bytes") {
+            None | Some(Value::Null) => None,
+            Some(value) => {
+                let fits = value.as_u64().filter(|bytes| (1..=MAX_FILE).contains(bytes));
+                Some(fits.ok_or_else(|| {
+                    wrong("max_file_bytes", &format!("must be a number between 1 and {MAX_FILE}"))
+                })?)
+            }
+        };
+        let other = fields;
+        Ok(Self { network_id, registry_key, swarm_params, seeds, file_server, max_file_bytes, other })
     }
 
     /// The file's text, indented, with unknown keys at its end.
@@ -164,10 +198,23 @@ impl NetworkFile {
             serde_json::json!({"min_size": min_size, "new_size": new_size, "ideal_margin": ideal_margin}),
         );
         fields.insert("seeds".into(), self.seeds.iter().map(Seed::to_value).collect());
+        if let Some(server) = &self.file_server {
+            let url = community_url::server(server.https, &server.host, server.port);
+            let value = serde_json::json!({"url": url, "ed25519": server.key.to_hex()});
+            fields.insert("file_server".into(), value);
+        }
+        if let Some(bytes) = self.max_file_bytes {
+            fields.insert("max_file_bytes".into(), bytes.into());
+        }
         fields.extend(self.other.clone());
         let mut text = format!("{:#}", Value::Object(fields));
         text.push('\n');
         text
+    }
+
+    /// Bytes of the largest file that may be sent: 1 GiB, unless the operator has set it otherwise.
+    pub fn max_file(&self) -> u64 {
+        self.max_file_bytes.unwrap_or(DEFAULT_MAX_FILE)
     }
 
     /// Whether two files name the same network: same id, same registry.
@@ -178,6 +225,23 @@ impl NetworkFile {
     /// SHA-256 of a network file's bytes, lowercase hex: what `#sha256=` of a network's URL pins.
     pub fn fingerprint(bytes: &[u8]) -> String {
         hex::encode(conclave_crypto::hash::sha256(&[bytes]))
+    }
+}
+
+impl FileServer {
+    fn from_value(value: &Value) -> Result<Self, InvalidNetworkFile> {
+        const URL: &str = "file_server.url";
+        let url = value.get("url").and_then(Value::as_str).ok_or_else(|| wrong(URL, "must be text"))?;
+        let bad = |_| wrong(URL, "must be http://HOST or https://HOST, with or without a port");
+        if !url.contains("://") {
+            return Err(bad(community_url::InvalidCommunityUrl::Scheme));
+        }
+        let (https, rest) = community_url::scheme(url).map_err(bad)?;
+        let (host, port) =
+            community_url::host_and_port(rest.strip_suffix('/').unwrap_or(rest), https).map_err(bad)?;
+        let key_field = "file_server.ed25519";
+        let named = value.get("ed25519").ok_or_else(|| wrong(key_field, "is missing"))?;
+        Ok(Self { https, host, port, key: key(key_field, named)? })
     }
 }
 
@@ -314,6 +378,50 @@ mod tests {
         ] {
             let error = parse(&file(&seed)).unwrap_err();
             assert!(error.to_string().contains(names), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_server_of_others_is_named_with_its_key_or_not_at_all() {
+        let with = |server: Value| {
+            let mut value = file(&serde_json::json!({"quic": "127.0.0.1:1", "ed25519": KEY}));
+            value["file_server"] = server;
+            parse(&value)
+        };
+        let read = with(serde_json::json!({"url": "http://Files.example:8080/", "ed25519": KEY})).unwrap();
+        let server = read.file_server.clone().unwrap();
+        assert_eq!((server.https, server.host.as_str(), server.port), (false, "files.example", Some(8080)));
+        assert_eq!(NetworkFile::from_json(read.to_json().as_bytes()).unwrap(), read);
+        assert_eq!(with(Value::Null).unwrap().file_server, None);
+        for (server, names) in [
+            (serde_json::json!({"url": "files.example", "ed25519": KEY}), "file_server.url"),
+            (serde_json::json!({"url": "ftp://files.example", "ed25519": KEY}), "file_server.url"),
+            (serde_json::json!({"url": "http://files.example/file", "ed25519": KEY}), "file_server.url"),
+            (serde_json::json!({"url": "http://files.example"}), "file_server.ed25519"),
+            (serde_json::json!({"url": "http://files.example", "ed25519": "00"}), "file_server.ed25519"),
+            (serde_json::json!("http://files.example"), "file_server.url"),
+        ] {
+            assert!(with(server).unwrap_err().to_string().contains(names));
+        }
+    }
+
+    #[test]
+    fn the_largest_file_is_a_gibibyte_unless_the_operator_says_otherwise() {
+        let with = |bytes: Value| {
+            let mut value = file(&serde_json::json!({"quic": "127.0.0.1:1", "ed25519": KEY}));
+            value["max_file_bytes"] = bytes;
+            parse(&value)
+        };
+        let before = parse(&file(&serde_json::json!({"quic": "127.0.0.1:1", "ed25519": KEY}))).unwrap();
+        assert_eq!((before.max_file_bytes, before.max_file()), (None, 1 << 30));
+        assert!(!before.to_json().contains("max_file_bytes"));
+        let set = with(5_000_000.into()).unwrap();
+        assert_eq!(set.max_file(), 5_000_000);
+        assert_eq!(NetworkFile::from_json(set.to_json().as_bytes()).unwrap(), set);
+        for wrong in [0.into(), (-1).into(), 2_000_000_001_u64.into(), "1 GiB".into(), serde_json::json!(1.5)]
+        {
+            let error = with(wrong).unwrap_err().to_string();
+            assert!(error.contains("max_file_bytes") && error.contains("2000000000"), "{error}");
         }
     }
 

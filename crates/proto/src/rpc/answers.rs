@@ -245,7 +245,7 @@ impl Failure {
         Self { code: Some(code.to_string()), reason: Some(reason.into()), ..Self::default() }
     }
 
-    fn to_dict(&self) -> Dict {
+    pub(super) fn to_dict(&self) -> Dict {
         let mut out = Dict::from([("failed".to_owned(), true.into())]);
         for (name, given) in [
             ("timeout", self.timeout),
@@ -264,7 +264,7 @@ impl Failure {
         out
     }
 
-    fn read(fields: Fields<'_>) -> Self {
+    pub(super) fn read(fields: Fields<'_>) -> Self {
         let flag = |name| fields.field(name).is_some_and(truth);
         let text = |name| {
             let field = fields.field(name)?;

@@ -2,6 +2,7 @@
 
 use conclave_crypto::AccountId;
 
+use super::chunk::{CHUNK_DELETE, CHUNK_GET, CHUNK_RENEW, CHUNK_STORE, ChunkRequest};
 use super::fields::{Field, Fields, missing, wrong};
 use super::forwarded::{AT_KEY, Forwarded};
 use super::{
@@ -120,6 +121,9 @@ fn request(method: &str, fields: Fields<'_>) -> Result<Request, RpcError> {
         "active_nodes_bin" => Request::ActiveNodesBin,
         CONCLAVE_DIRECTORY => Request::ConclaveDirectory,
         CONCLAVE_WAIT => Request::ConclaveWait(wait(fields)?),
+        CHUNK_STORE | CHUNK_GET | CHUNK_RENEW | CHUNK_DELETE => {
+            Request::ConclaveChunk(ChunkRequest::parse(method, fields)?)
+        }
         "batch" => Request::Batch(batch(fields)?),
         "sequence" => Request::Sequence(batch(fields)?),
         "ifelse" => Request::IfElse(Box::new(if_else(fields)?)),
@@ -308,8 +312,10 @@ fn batch(fields: Fields<'_>) -> Result<Vec<Request>, RpcError> {
         let (Some(method), Some(params)) = keys else {
             return Err(refuse("subrequests must have method/params keys"));
         };
-        // One that waits would hold up the others.
-        if matches!(method, "batch" | "sequence" | "ifelse" | CONCLAVE_WAIT) {
+        // One that waits would hold up the others, and answers of several with chunks would not fit. By name, before its parameters
+        // are read, whatever they are: nesting is bounded by it.
+        let chunks = matches!(method, CHUNK_STORE | CHUNK_GET | CHUNK_RENEW | CHUNK_DELETE);
+        if chunks || matches!(method, "batch" | "sequence" | "ifelse" | CONCLAVE_WAIT) {
             return Err(refuse("subrequests may not contain meta-requests"));
         }
         request(method, params).map_err(|error| {

@@ -79,6 +79,7 @@ pub fn request(request: &Request) -> Option<Vec<u8>> {
         | Request::Info
         | Request::OxendRequest(_)
         | Request::ActiveNodesBin
+        | Request::ConclaveChunk(_)
         | Request::ConclaveDirectory
         | Request::Batch(_)
         | Request::Sequence(_)

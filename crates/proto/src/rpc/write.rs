@@ -150,6 +150,10 @@ impl Params {
                 self.set("timestamp", r.auth.timestamp);
                 self.auth(&r.auth.auth);
             }
+            Request::ConclaveChunk(r) => {
+                let params = r.params(|bytes| self.key(bytes));
+                self.entries.extend(params);
+            }
             Request::OxendRequest(r) => {
                 self.set("endpoint", r.endpoint.as_str());
                 self.some("params", r.params.clone().map(Value::Json));

@@ -36,7 +36,8 @@ pub enum Fault {
     /// Writes fail with an IO error.
     WriteFails,
     /// Writes seem to work; syncs fail, and as on Linux the unsynced bytes are then clean in the
-    /// cache and no later sync writes them.
+    /// cache and no later sync writes them. Every handle that is open then is told once, by its next
+    /// sync, whichever handle's sync it was that failed.
     SyncFails,
 }
 
@@ -60,6 +61,8 @@ struct State {
     syncs: u64,
     kill_at: Option<u64>,
     fault: Option<(u64, Fault)>,
+    /// The file whose next sync fails.
+    fail_sync_of: Option<String>,
 }
 
 enum NameChange {
@@ -72,6 +75,8 @@ struct Inode {
     durable: Vec<u8>,
     current: Vec<u8>,
     pending: Vec<(u64, Change)>,
+    /// Syncs that have failed.
+    failed_syncs: u64,
     handles: u32,
     locks: FileLocks,
     shm: SharedMemory,
@@ -98,6 +103,8 @@ pub(super) struct Handle {
     epoch: u64,
     inode: u64,
     holder: Holder,
+    /// Failed syncs of the file that this handle has been told of, or that were before it.
+    known_failures: u64,
     /// A journal just created: its first sync syncs the directory, as SQLite's own VFS does.
     sync_directory: bool,
     delete_on_close: Option<String>,
@@ -145,14 +152,17 @@ impl Place {
             None => return Err(ffi::SQLITE_CANTOPEN),
         };
         let id = state.number();
+        let mut known_failures = 0;
         if let Some(inode) = state.inodes.get_mut(&inode) {
             inode.handles += 1;
+            known_failures = inode.failed_syncs;
         }
         Ok(Handle {
             disk: Arc::clone(&self.disk),
             epoch: state.epoch,
             inode,
             holder: Holder::new(id),
+            known_failures,
             sync_directory: create && journal,
             delete_on_close: (flags & ffi::SQLITE_OPEN_DELETEONCLOSE != 0).then(|| self.file.clone()),
         })
@@ -211,14 +221,19 @@ impl Handle {
         let mut state = self.disk.state();
         state.alive(self.epoch, ffi::SQLITE_IOERR_FSYNC)?;
         state.count_write(ffi::SQLITE_IOERR_FSYNC)?;
-        let fails = state.fault_now() == Some(Fault::SyncFails);
+        let fails = state.fault_now() == Some(Fault::SyncFails) || state.takes_its_failure(self.inode);
         let inode = state.inodes.get_mut(&self.inode).ok_or(ffi::SQLITE_IOERR_FSYNC)?;
         let pending = std::mem::take(&mut inode.pending);
         if fails {
-            return Err(ffi::SQLITE_IOERR_FSYNC);
+            inode.failed_syncs += 1;
+        } else {
+            for (_, change) in &pending {
+                change.apply(&mut inode.durable);
+            }
         }
-        for (_, change) in &pending {
-            change.apply(&mut inode.durable);
+        if self.known_failures < inode.failed_syncs {
+            self.known_failures = inode.failed_syncs;
+            return Err(ffi::SQLITE_IOERR_FSYNC);
         }
         if self.sync_directory {
             state.sync_names();
@@ -353,6 +368,7 @@ impl Disk {
             syncs: 0,
             kill_at: None,
             fault: None,
+            fail_sync_of: None,
         };
         let disk = Arc::new(Self { id, state: Mutex::new(state) });
         DISKS.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::downgrade(&disk));
@@ -385,8 +401,18 @@ impl Disk {
         state.fault = Some((state.writes + n, fault));
     }
 
+    pub(super) fn fail_next_sync_of(&self, file: &str) {
+        self.state().fail_sync_of = Some(file.to_owned());
+    }
+
+    pub(super) fn will_fail_a_sync(&self) -> bool {
+        self.state().fail_sync_of.is_some()
+    }
+
     pub(super) fn heal(&self) {
-        self.state().fault = None;
+        let mut state = self.state();
+        state.fault = None;
+        state.fail_sync_of = None;
     }
 
     pub(super) fn sync_count(&self) -> u64 {
@@ -479,6 +505,16 @@ impl State {
         Ok(())
     }
 
+    /// Whether this is the file whose next sync fails; if so, the one after it works.
+    fn takes_its_failure(&mut self, inode: u64) -> bool {
+        let named = self.fail_sync_of.as_ref().and_then(|file| self.names.get(file));
+        let is_it = named == Some(&inode);
+        if is_it {
+            self.fail_sync_of = None;
+        }
+        is_it
+    }
+
     fn fault_now(&self) -> Option<Fault> {
         self.fault.filter(|(after, _)| self.writes >= *after).map(|(_, fault)| fault)
     }
@@ -511,6 +547,7 @@ impl State {
         self.powered = false;
         self.kill_at = None;
         self.fault = None;
+        self.fail_sync_of = None;
     }
 
     fn survival(&mut self) -> Survival {

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming as Body};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, SERVER};
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::pieces::Sent;
 use super::{Incoming, Options, Reply};
 
 /// The handler and what all connections of a listener share.
@@ -49,7 +50,7 @@ where
         &self,
         peer: SocketAddr,
         request: Request<Body>,
-    ) -> Result<Response<Full<Bytes>>, Abandoned> {
+    ) -> Result<Response<Sent>, Abandoned> {
         let (head, body) = request.into_parts();
         let reading = self.read(body);
         let (body, room) = match tokio::time::timeout(self.options.body_timeout, reading).await {
@@ -97,8 +98,11 @@ where
         Ok((whole.freeze(), room))
     }
 
-    fn respond(&self, reply: Reply) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(reply.body));
+    fn respond(&self, reply: Reply) -> Response<Sent> {
+        let mut response = Response::new(match reply.pieces {
+            None => Sent::whole(reply.body),
+            Some(pieces) => Sent::in_pieces(pieces),
+        });
         *response.status_mut() =
             StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();

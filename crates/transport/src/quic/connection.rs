@@ -221,7 +221,8 @@ impl Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connection({:?})", self.inner.peer.key)
+        let end = self.inner.connection.close_reason();
+        f.debug_tuple("Connection").field(&self.inner.peer.key).field(&end).finish()
     }
 }
 

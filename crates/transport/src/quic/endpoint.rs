@@ -343,12 +343,18 @@ async fn welcome(incoming: quinn::Incoming, options: &Options, live: &Live) -> O
         connection.close(CLOSE_FINE.into(), b"");
         return None;
     };
-    if peer.alpn == Alpn::Node && !(options.is_node)(&peer.key) {
+    let may_come_in = || peer.alpn != Alpn::Node || (options.is_node)(&peer.key);
+    if !may_come_in() {
         connection.close(CLOSE_NOT_A_NODE.into(), b"not in the node list");
         return None;
     }
     let connection = Connection::start(connection, peer, Arc::clone(&options.handler));
     live.add(&connection);
+    // Asked again: a list that changed before it was among the live ones did not find it there.
+    if !may_come_in() {
+        connection.refuse();
+        return None;
+    }
     if peer.alpn == Alpn::Node {
         (options.on_node)(connection.clone());
     }
