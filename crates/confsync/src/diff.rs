@@ -16,6 +16,15 @@ pub struct Diff {
     changes: BTreeMap<Vec<u8>, Change>,
 }
 
+/// Who prevails when changes are [made again](Diff::make_again).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Again {
+    /// A change inside a record that was taken away meanwhile brings it back.
+    pub revives: bool,
+    /// A record is taken away although it was changed meanwhile.
+    pub removes: bool,
+}
+
 #[derive(Clone, PartialEq, Eq)]
 enum Change {
     /// A scalar is new or another one.
@@ -72,6 +81,32 @@ impl Diff {
                 }
                 (Change::Dict(inner), Some(Value::Dict(source))) => inner.apply(source, target.dict_mut(key)),
                 _ => target.remove(key),
+            }
+        }
+    }
+
+    /// Makes changes that were made to `base`, and led to `source`, once more to a later `target`. Where `target` is not as
+    /// `base` was, somebody else has changed the same meanwhile, and that stays. What `base` has and `target` has no more was
+    /// taken away, and changes inside it do not bring it back.
+    pub(crate) fn make_again(&self, base: &Dict, source: &Dict, target: &mut Dict, how: Again) {
+        let nothing = Dict::new();
+        for (key, change) in &self.changes {
+            if let (Change::Dict(inner), Some(Value::Dict(inside))) = (change, source.value(key)) {
+                let before = base.dict(key).unwrap_or(&nothing);
+                // A record has values of its own; what only holds records is empty when it is missing.
+                let was_record = before.iter().any(|(_, value)| !matches!(value, Value::Dict(_)));
+                if target.dict(key).is_some() || !was_record || how.revives {
+                    inner.make_again(before, inside, target.dict_mut(key), how);
+                }
+            } else {
+                let ours = match change {
+                    Change::Set { .. } => true,
+                    Change::Dict(_) if how.removes => true,
+                    _ => base.value(key) == target.value(key),
+                };
+                if ours {
+                    Self { changes: BTreeMap::from([(key.clone(), change.clone())]) }.apply(source, target);
+                }
             }
         }
     }

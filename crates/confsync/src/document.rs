@@ -11,9 +11,10 @@ use conclave_crypto::{AccountId, Ed25519Public, Ed25519Secret, Zeroizing};
 use conclave_proto::{MessageHash, Timestamp, bt};
 
 use crate::data::{Dict, Value};
+use crate::diff::{Again, Diff};
 use crate::kind::Kind;
 use crate::merge::{Outcome, merge};
-use crate::message::{Draft, MAX_SEQNO, Message};
+use crate::message::{Draft, LAG, MAX_SEQNO, Message, Version};
 use crate::parts::{Added, Parts};
 use crate::sealing::{self, Opened, Owner, Rejected};
 
@@ -33,9 +34,9 @@ pub(crate) enum Authority {
 pub(crate) enum State {
     /// Pushed, or nothing to push.
     Clean(Message),
-    /// Changed since it was last pushed.
-    Dirty(Box<Draft>),
-    /// Pushed, and not known to have arrived.
+    /// Changed since: the version that was changed, and the next one, which nobody else has seen.
+    Dirty(Box<(Message, Draft)>),
+    /// To be pushed, or pushed and not known to have arrived.
     Waiting(Message),
 }
 
@@ -52,6 +53,8 @@ pub struct Document {
     pub(crate) obsolete: BTreeSet<String>,
     /// Obsolete entries that were handed out with a push that is not confirmed.
     pub(crate) handed_out: BTreeSet<String>,
+    /// The first version with changes of ours that was pushed and is not known to have arrived.
+    pub(crate) unconfirmed: Option<Version>,
     pub(crate) parts: Parts,
     /// What the document's kind remembers on this device only.
     pub(crate) extra: bt::Value,
@@ -78,6 +81,9 @@ pub struct Merged {
     pub rejected: Vec<(String, Rejected)>,
     /// Whether what the document holds may be different now.
     pub changed: bool,
+    /// Whether changes of this device were dropped that nobody is known to have: the others have moved on by so many versions
+    /// that theirs are not merged with it any more. What is missing now was not taken away by anybody.
+    pub forgotten: bool,
 }
 
 /// Why a document was not changed.
@@ -120,6 +126,7 @@ impl Document {
             stored: BTreeSet::new(),
             obsolete: BTreeSet::new(),
             handed_out: BTreeSet::new(),
+            unconfirmed: None,
             parts: Parts::default(),
             extra: bt::Value::Dict(Default::default()),
             needs_dump: false,
@@ -140,7 +147,7 @@ impl Document {
     pub fn data(&self) -> &Dict {
         match &self.state {
             State::Clean(message) | State::Waiting(message) => message.data(),
-            State::Dirty(draft) => draft.data(),
+            State::Dirty(changed) => changed.1.data(),
         }
     }
 
@@ -148,7 +155,7 @@ impl Document {
     pub fn seqno(&self) -> i64 {
         match &self.state {
             State::Clean(message) | State::Waiting(message) => message.version().seqno,
-            State::Dirty(draft) => draft.seqno(),
+            State::Dirty(changed) => changed.1.seqno(),
         }
     }
 
@@ -179,16 +186,19 @@ impl Document {
 
     /// The next version, begun if it is not yet.
     fn draft(&mut self) -> Result<&mut Draft, EditError> {
+        // A merge, too, is followed and not changed: it says everything anew, and other devices that merge the same say the
+        // same. A change made in it would be one of two versions with the same number, and what was taken away would come
+        // back with the other.
         if let State::Clean(message) | State::Waiting(message) = &self.state {
             if message.version().seqno >= MAX_SEQNO {
                 return Err(EditError::Exhausted);
             }
-            self.state = State::Dirty(Box::new(message.next()));
+            self.state = State::Dirty(Box::new((message.clone(), message.next())));
         }
         self.needs_dump = true;
         self.obsolete.append(&mut self.stored);
         match &mut self.state {
-            State::Dirty(draft) => Ok(draft),
+            State::Dirty(changed) => Ok(&mut changed.1),
             _ => unreachable!("made dirty above"),
         }
     }
@@ -215,12 +225,13 @@ impl Document {
         }
         let message = match &self.state {
             State::Clean(message) | State::Waiting(message) => message.clone(),
-            State::Dirty(draft) => draft.finish(self.signer()),
+            State::Dirty(changed) => changed.1.finish(self.signer()),
         };
         let seqno = message.version().seqno;
         let messages = sealing::seal(message.as_bytes(), seqno, self.kind, &key, self.owner())
             .ok_or(PushError::TooLarge)?;
         if matches!(self.state, State::Dirty(_)) {
+            self.unconfirmed.get_or_insert(message.version());
             self.state = State::Waiting(message);
             self.needs_dump = true;
         }
@@ -248,6 +259,7 @@ impl Document {
             && message.version().seqno == seqno
         {
             self.state = State::Clean(message.clone());
+            self.unconfirmed = None;
             self.stored.extend(hashes.into_iter().map(Into::into));
             self.handed_out.clear();
             self.keep_stored();
@@ -276,7 +288,12 @@ impl Document {
         }
         if !messages.is_empty() {
             let before = (self.stored.clone(), self.obsolete.clone());
+            let left_behind = self.is_left_behind(&messages);
             report.changed = self.merge_messages(messages);
+            report.forgotten = left_behind && report.changed;
+            if report.forgotten {
+                self.unconfirmed = None;
+            }
             self.keep_stored();
             if self.is_read_only() {
                 // Members delete nothing, and must not begin with it the day they become admins.
@@ -308,33 +325,53 @@ impl Document {
         Ok(Some((hashes, Message::parse(&bytes, self.verifier())?)))
     }
 
+    /// Whether pushed changes of ours are not known to have arrived, and are too old to be merged with these.
+    fn is_left_behind(&mut self, fetched: &[(BTreeSet<String>, Message)]) -> bool {
+        let Some(ours) = self.unconfirmed else { return false };
+        let others = || fetched.iter().map(|(_, message)| message);
+        if others().any(|other| other.version() == ours || other.lagged().contains_key(&ours)) {
+            self.unconfirmed = None;
+            self.needs_dump = true;
+            return false;
+        }
+        let newest = others().map(|other| other.version().seqno).max().unwrap_or_default().max(self.seqno());
+        ours.seqno.saturating_add(LAG) <= newest
+    }
+
     /// Merges what could be read (4.3); whether the data may have changed.
+    ///
+    /// Changes that were never pushed are not merged by their number, or they would be forgotten when it is old. They are made
+    /// once more to what comes of the others, as far as those have not changed the same.
     fn merge_messages(&mut self, fetched: Vec<(BTreeSet<String>, Message)>) -> bool {
-        let dirty = matches!(self.state, State::Dirty(_));
-        let own = match &self.state {
-            State::Clean(message) | State::Waiting(message) => message.clone(),
-            State::Dirty(draft) => draft.finish(self.signer()),
+        let (own, changes) = match &self.state {
+            State::Clean(message) | State::Waiting(message) => (message.clone(), None),
+            State::Dirty(changed) => (changed.0.clone(), Some(changed.1.clone())),
         };
-        let has_own = dirty || own.version().seqno != 0;
+        let has_own = own.version().seqno != 0;
         let all: Vec<&Message> =
             has_own.then_some(&own).into_iter().chain(fetched.iter().map(|(_, message)| message)).collect();
         let Some(outcome) = merge(&all, !self.is_read_only()) else { return false };
-        let adopted = match &outcome {
-            Outcome::Adopted(place) => all.get(*place).map(|message| (*message).clone()),
-            Outcome::Merged(_) => None,
+        let (merged, newest) = match outcome {
+            Outcome::Adopted(place) => match all.get(place) {
+                Some(message) => (None, (*message).clone()),
+                None => return false,
+            },
+            Outcome::Merged(mut draft) => {
+                // As the reference does it, which decides about the bytes: all devices that merge the same have to
+                // write the same.
+                draft.base = Dict::new();
+                let message = draft.finish(self.signer());
+                (Some(message.version()), message)
+            }
         };
-        let newest = adopted.as_ref().map(Message::version);
-        let unchanged = match newest {
-            // Also of a member, who cannot merge, and stays with what came first.
-            Some(version) => version.seqno == own.version().seqno,
-            None => false,
-        };
-        let keeps = if unchanged { Some(own.version()) } else { newest };
+        // Also of a member, who cannot merge, and stays with what came first.
+        let unchanged = merged.is_none() && has_own && newest.version().seqno == own.version().seqno;
+        let keeps = if unchanged { own.version() } else { newest.version() };
         let mut copies = BTreeSet::new();
         for (hashes, message) in fetched {
-            // An entry with the same bytes inside is no older version: another device's push of the same
-            // merge, or our own that we do not know to have arrived. It goes when the version does.
-            let same = keeps == Some(message.version());
+            // An entry with the same bytes inside is no older version: another device's push of the same merge, or our own that
+            // we do not know to have arrived. It goes when the version does, which with the next change it has.
+            let same = changes.is_none() && keeps == message.version();
             if same { &mut copies } else { &mut self.obsolete }.extend(hashes);
         }
         if unchanged {
@@ -342,24 +379,35 @@ impl Document {
             return false;
         }
         self.obsolete.append(&mut self.stored);
-        self.state = match outcome {
-            Outcome::Adopted(_) => {
+        self.state = match changes.and_then(|changes| self.changed_again(&own, &changes, &newest)) {
+            Some(again) => State::Dirty(Box::new((newest, again))),
+            None if merged.is_some() => State::Waiting(newest),
+            None => {
                 self.stored = copies;
-                match adopted {
-                    Some(message) => State::Clean(message),
-                    None => return false,
-                }
-            }
-            Outcome::Merged(mut draft) => {
-                if !dirty {
-                    // As the reference does it, which decides about the bytes: all devices that merge the
-                    // same have to write the same.
-                    draft.base = Dict::new();
-                }
-                State::Dirty(Box::new(draft))
+                State::Clean(newest)
             }
         };
         true
+    }
+
+    /// The changes that lead from `own` to `changes`, made to `newest` instead; `None` if they are in it already,
+    /// or nothing can follow.
+    fn changed_again(&self, own: &Message, changes: &Draft, newest: &Message) -> Option<Draft> {
+        if newest.version().seqno >= MAX_SEQNO {
+            return None;
+        }
+        let ours = Diff::between(own.data(), changes.data());
+        let mut again = newest.next();
+        let how = Again {
+            // Read positions age out of the document while their conversations live on.
+            revives: self.kind == Kind::Conversations,
+            // Whoever was away for long may not know what became of what he took away.
+            removes: newest.version().seqno < own.version().seqno.saturating_add(LAG),
+        };
+        ours.make_again(own.data(), changes.data(), again.data_mut(), how);
+        again.data_mut().prune();
+        // Without changes from the beginning, it is the writing that was wanted, under another key.
+        (ours.is_empty() || again.data() != newest.data()).then_some(again)
     }
 
     /// What holds the newest version is never obsolete.

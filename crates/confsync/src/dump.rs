@@ -1,24 +1,25 @@
 //! What a device keeps of a document between runs (config-and-groups 4.5), in the reference's format.
 //!
-//! One key is ours: `base`, behind all others, in the dump of a changed document. It holds what the
-//! changes were made to, so that the draft is the same after a restart. Without it (dumps of other
-//! programs) the changes become the version before, and every restart would use up a version number; five
-//! of them, and what other devices changed meanwhile would count as forgotten.
+//! Two keys are ours, behind all others. In the dump of a changed document, `on` holds the version that was changed, so that
+//! the draft is the same after a restart. Without it (dumps of other programs) the changes become the version before, and every
+//! restart would use up a version number; five of them, and what other devices changed meanwhile would count as forgotten.
+//! `own` names the first version with our changes that is not known to have arrived, unless that is the one that waits:
+//! number (8 bytes, big-endian), hash; nothing if there is none.
 
 use std::collections::BTreeSet;
 
 use conclave_proto::bt::{self, BtError, DictReader, DictWriter, ListWriter};
 
-use crate::data::Dict;
 use crate::document::{Document, State};
-use crate::message::{Message, ParseError};
+use crate::message::{Message, ParseError, Version};
 use crate::parts::Parts;
 
 const CLEAN: i64 = 0;
 const DIRTY: i64 = 1;
 const WAITING: i64 = 2;
 
-const BASE: &str = "base";
+const ON: &str = "on";
+const OWN: &str = "own";
 
 /// Why a dump cannot be loaded: the profile is damaged, or of a newer program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,11 +40,11 @@ impl Document {
     /// What to keep; all that loading needs except the keys.
     pub fn dump(&mut self) -> Vec<u8> {
         self.mark_dumped();
-        let (state, message, base) = match &self.state {
+        let (state, message, on) = match &self.state {
             State::Clean(message) => (CLEAN, message.clone(), None),
             State::Waiting(message) => (WAITING, message.clone(), None),
             // Nothing is signed for keeping.
-            State::Dirty(draft) => (DIRTY, draft.finish(None), Some(&draft.base)),
+            State::Dirty(changed) => (DIRTY, changed.1.finish(None), Some(&changed.0)),
         };
         let mut dump = DictWriter::new();
         dump.int("!", state)
@@ -54,8 +55,14 @@ impl Document {
         if !self.parts.is_empty() {
             dump.dict("*", self.parts.encode());
         }
-        if let Some(base) = base {
-            dump.bytes(BASE, base.encode());
+        if let Some(on) = on {
+            dump.bytes(ON, on.as_bytes());
+        }
+        // Of one that waits it is that one, if nothing is said.
+        let implied = (state == WAITING).then(|| message.version());
+        if self.unconfirmed != implied {
+            let own = self.unconfirmed.map(|own| [&own.seqno.to_be_bytes()[..], &own.hash].concat());
+            dump.bytes(OWN, own.unwrap_or_default());
         }
         dump.finish()
     }
@@ -73,18 +80,32 @@ impl Document {
             None => Parts::default(),
         };
         let extra = dump.take_value("+")?.filter(|extra| extra.as_dict().is_some());
-        let base = dump.take_bytes(BASE)?.map(Dict::decode).transpose()?;
+        let on = dump.take_bytes(ON)?.map(|on| Message::parse(on, None)).transpose()?;
+        let unconfirmed = match dump.take_bytes(OWN)? {
+            Some(own) => own.split_first_chunk().and_then(|(seqno, hash)| {
+                Some(Version { seqno: i64::from_be_bytes(*seqno), hash: hash.try_into().ok()? })
+            }),
+            None => (state == WAITING).then(|| message.version()),
+        };
         self.state = match state {
             CLEAN => State::Clean(message),
             WAITING => State::Waiting(message),
-            DIRTY => State::Dirty(Box::new(match base {
-                Some(base) => message.into_draft(base),
-                None => message.next(),
+            DIRTY => State::Dirty(Box::new(match on {
+                Some(on) => {
+                    let mut draft = on.next();
+                    *draft.data_mut() = message.data().clone();
+                    (on, draft)
+                }
+                None => {
+                    let draft = message.next();
+                    (message, draft)
+                }
             })),
             _ => return Err(DumpError::State),
         };
         self.stored = stored;
         self.obsolete = obsolete;
+        self.unconfirmed = unconfirmed;
         self.parts = parts;
         self.extra = extra.unwrap_or_else(|| bt::Value::Dict(Default::default()));
         self.mark_dumped();

@@ -188,11 +188,6 @@ impl Message {
         }
     }
 
-    /// The draft this message was finished from, if `base` is what its changes were made to.
-    pub(crate) fn into_draft(self, base: Dict) -> Draft {
-        Draft { seqno: self.version.seqno, data: self.data, base, lagged: self.lagged, unknown: self.unknown }
-    }
-
     pub(crate) const fn unknown(&self) -> &BTreeMap<Vec<u8>, Vec<u8>> {
         &self.unknown
     }

@@ -116,7 +116,7 @@ fn older_dump(dump: &[u8]) -> Checked<Vec<u8>> {
                 writer.bytes(key, hash);
             }
             // Ours, of changed documents.
-            b"base" => {}
+            b"on" | b"own" => {}
             _ => drop(writer.value(key, &conclave_proto::bt::Value::decode(raw).map_err(words)?).clone()),
         }
     }
