@@ -4,11 +4,12 @@
 
 use std::process::{Command, ExitCode};
 
+use conclave_testkit::seeds::is_long;
+
 fn main() -> ExitCode {
     let mut arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let is_long = std::env::var_os("CONCLAVE_LONG").is_some_and(|value| value != "0");
-    if arguments.is_empty() && is_long {
+    if arguments.is_empty() && is_long() {
         arguments.extend(["--messages", "1000000", "--waiters", "100000"].map(str::to_owned));
     }
     let status = Command::new(env!("CARGO"))

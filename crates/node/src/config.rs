@@ -37,6 +37,9 @@ pub struct NodeConfig {
     /// Most bytes of the message database. 10 GiB unless given.
     #[serde(default = "default_max_bytes")]
     pub max_store_bytes: u64,
+    /// Most bytes of the chunks of files, besides the messages. 10 GiB unless given; 0 keeps none.
+    #[serde(default = "default_max_chunk_bytes")]
+    pub max_chunk_bytes: u64,
     /// The answer to a client that waits for news goes out up to so many milliseconds later, at random, so that whoever
     /// sees only sizes and times cannot tell to the millisecond when something came. 10 unless given.
     #[serde(default = "default_wait_jitter_ms")]
@@ -52,6 +55,22 @@ pub struct NodeConfig {
     /// no limit.
     #[serde(default = "default_shed_above")]
     pub shed_above_ms: u32,
+    /// Bytes a second of requests of more than 16 KiB that one client's address may go on with. 4 MiB unless given; 0 is no
+    /// limit. (docs/protocol/files)
+    #[serde(default = "default_upload_rate")]
+    pub upload_bytes_per_second: u64,
+    /// Bytes of such requests of one address that may come at once. 64 MiB unless given.
+    #[serde(default = "default_upload_burst")]
+    pub upload_burst_bytes: u64,
+    /// Bytes a second of onion layers of more than 16 KiB that one other node may pass on. 32 MiB unless given; 0 is no limit.
+    #[serde(default = "default_peer_rate")]
+    pub peer_bytes_per_second: u64,
+    /// Bytes of such layers of one node that may come at once. 256 MiB unless given.
+    #[serde(default = "default_peer_burst")]
+    pub peer_burst_bytes: u64,
+    /// Also be a file server for programs of others over plain HTTP at this port, at the address of HTTPS. Off unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_server_port: Option<u16>,
     /// Whether requests are passed on to servers. Yes unless given. (storage-and-onion 6.4)
     #[serde(default = "yes")]
     pub proxy: bool,
@@ -100,10 +119,16 @@ impl NodeConfig {
             listen_quic: None,
             seed_http: None,
             max_store_bytes: default_max_bytes(),
+            max_chunk_bytes: default_max_chunk_bytes(),
             wait_jitter_ms: default_wait_jitter_ms(),
             rate_per_second: default_rate(),
             rate_burst: default_burst(),
             shed_above_ms: default_shed_above(),
+            upload_bytes_per_second: default_upload_rate(),
+            upload_burst_bytes: default_upload_burst(),
+            peer_bytes_per_second: default_peer_rate(),
+            peer_burst_bytes: default_peer_burst(),
+            file_server_port: None,
             proxy: yes(),
             proxy_allow: Vec::new(),
             proxy_authorities: None,
@@ -111,10 +136,17 @@ impl NodeConfig {
         }
     }
 
-    /// The same without any limit on how often clients ask: for networks all of whose clients come from this machine.
+    /// The same without any limit on how often and how much clients ask: for networks all of whose clients come from this
+    /// machine.
     #[must_use]
     pub fn without_rate_limits(self) -> Self {
-        Self { rate_per_second: 0, shed_above_ms: 0, ..self }
+        Self {
+            rate_per_second: 0,
+            shed_above_ms: 0,
+            upload_bytes_per_second: 0,
+            peer_bytes_per_second: 0,
+            ..self
+        }
     }
 
     /// Reads a configuration file.
@@ -143,7 +175,7 @@ impl NodeConfig {
 }
 
 /// Every key there is.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 21] = [
     "data_dir",
     "network",
     "directory",
@@ -151,10 +183,16 @@ const KEYS: [&str; 15] = [
     "listen_quic",
     "seed_http",
     "max_store_bytes",
+    "max_chunk_bytes",
     "wait_jitter_ms",
     "rate_per_second",
     "rate_burst",
     "shed_above_ms",
+    "upload_bytes_per_second",
+    "upload_burst_bytes",
+    "peer_bytes_per_second",
+    "peer_burst_bytes",
+    "file_server_port",
     "proxy",
     "proxy_allow",
     "proxy_authorities",
@@ -202,6 +240,10 @@ const fn default_max_bytes() -> u64 {
     store::DEFAULT_MAX_BYTES
 }
 
+const fn default_max_chunk_bytes() -> u64 {
+    10 * 1024 * 1024 * 1024
+}
+
 const fn default_rate() -> u32 {
     300
 }
@@ -212,6 +254,22 @@ const fn default_burst() -> u32 {
 
 const fn default_shed_above() -> u32 {
     100
+}
+
+const fn default_upload_rate() -> u64 {
+    4 * 1024 * 1024
+}
+
+const fn default_upload_burst() -> u64 {
+    64 * 1024 * 1024
+}
+
+const fn default_peer_rate() -> u64 {
+    32 * 1024 * 1024
+}
+
+const fn default_peer_burst() -> u64 {
+    256 * 1024 * 1024
 }
 
 const fn yes() -> bool {
@@ -250,6 +308,7 @@ mod tests {
         let address = Some("127.0.0.1:1".parse().unwrap());
         (config.listen_https, config.listen_quic, config.seed_http) = (address, address, address);
         (config.metrics, config.proxy_authorities) = (address, Some("d".into()));
+        config.file_server_port = Some(1);
         config.proxy_allow = vec!["localhost:443".parse().unwrap()];
         let table: toml::Table = config.to_toml().parse().unwrap();
         assert_eq!(table.keys().collect::<std::collections::BTreeSet<_>>().len(), KEYS.len());

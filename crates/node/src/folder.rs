@@ -12,7 +12,7 @@ use conclave_proto::network::{
 };
 use conclave_proto::{Timestamp, Version};
 use conclave_transport::https::{Address, split_url};
-use rand_core::OsRng;
+use rand_core::{OsRng, RngCore as _};
 
 use crate::config::{ConfigError, KEY_FILE, NodeConfig};
 use crate::node::{ADVERTISED_VERSION, NodeError, read_key};
@@ -270,7 +270,8 @@ fn is_on_this_machine(network: &NetworkFile) -> bool {
 
 fn free_ports(ip: Ipv4Addr) -> Result<(u16, u16), FolderError> {
     let ports = || -> std::io::Result<(u16, u16)> {
-        let (tcp, udp) = (TcpListener::bind((ip, 0))?, UdpSocket::bind((ip, 0))?);
+        let tcp = free_port(|port| TcpListener::bind((ip, port)))?;
+        let udp = free_port(|port| UdpSocket::bind((ip, port)))?;
         Ok((tcp.local_addr()?.port(), udp.local_addr()?.port()))
     };
     ports().map_err(|source| FolderError::Io {
@@ -278,6 +279,25 @@ fn free_ports(ip: Ipv4Addr) -> Result<(u16, u16), FolderError> {
         path: ip.to_string().into(),
         source,
     })
+}
+
+/// What `bind` makes of a port that nobody has now, nor is likely to have when a node listens there later: chosen at random from those
+/// that operating systems do not give to outgoing connections. Where none of many is free, the operating system chooses.
+///
+/// # Errors
+/// What `bind` says of port 0.
+pub fn free_port<T>(bind: impl Fn(u16) -> std::io::Result<T>) -> std::io::Result<T> {
+    /// Linux gives out ports from 32768 on, others from 49152.
+    const LASTING: std::ops::Range<u16> = 10_240..32_768;
+    const TRIES: usize = 100;
+    for _ in 0..TRIES {
+        let place = OsRng.next_u32() % u32::from(LASTING.end - LASTING.start);
+        let port = LASTING.start.saturating_add(u16::try_from(place).unwrap_or_default());
+        if let Ok(bound) = bind(port) {
+            return Ok(bound);
+        }
+    }
+    bind(0)
 }
 
 fn make_folder(path: &Path) -> Result<(), FolderError> {
@@ -319,6 +339,8 @@ mod tests {
             registry_key: Some(key),
             swarm_params: SwarmParams::DEVNET,
             seeds: vec![Seed::SignedList { url: seed.into(), pubkey_ed25519: key }],
+            file_server: None,
+            max_file_bytes: None,
             other: serde_json::Map::new(),
         }
     }

@@ -120,6 +120,8 @@ pub struct Hooks {
     pub misbehave: Misbehave,
     /// Looks up the names of servers that requests are passed on to.
     pub resolver: Arc<dyn Resolver>,
+    /// Bytes of files that the file server for programs of others holds at once.
+    pub file_room: usize,
 }
 
 impl Default for Hooks {
@@ -129,6 +131,7 @@ impl Default for Hooks {
             observer: None,
             misbehave: Misbehave::Honest,
             resolver: Arc::new(SystemResolver::default()),
+            file_room: crate::file_server::ROOM,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The service node: keeps its swarm's messages, answers clients, relays onion requests.
 //!
-//! [`swarm`] decides and does no IO; [`store`] keeps; `rpc` answers what `authorise` allows; `peer` talks to other nodes;
-//! `web` is the HTTPS side; `proxy` passes requests on to servers; `limit` says who may ask; `metrics` counts;
+//! [`swarm`] decides and does no IO; [`store`] keeps messages, `chunks` the chunks of files; `rpc` answers what `authorise` allows; `peer` talks to other nodes;
+//! `web` is the HTTPS side, `file_server` what programs of others upload to; `proxy` passes requests on to servers; `limit` says who may ask; `metrics` counts;
 //! [`registry`] says who is in the network. [`Node::start`] puts them
 //! together, for the command `conclave node run` and for tests that want to look inside.
 
 mod authorise;
+mod chunks;
 mod config;
+mod file_server;
 pub mod folder;
 mod follow;
 mod hooks;
@@ -37,8 +39,9 @@ mod web;
 mod work;
 mod writes;
 
+pub use chunks::ChunkStoreError;
 pub use config::{ConfigError, KEY_FILE, NodeConfig};
 pub use hooks::{Clock, Hooks, Misbehave, Observer, Received, SystemClock};
-pub use node::{ADVERTISED_VERSION, Addresses, DATABASE_FILE, Node, NodeError, is_running};
+pub use node::{ADVERTISED_VERSION, Addresses, DATABASE_FILE, FileMemory, Node, NodeError, is_running};
 pub use proxy::{AllowedServer, InvalidServer, Resolved, Resolver, SystemResolver};
 pub use registry::Unlisted;

@@ -16,6 +16,10 @@ const MEMBER_PLACES: usize = crate::swarm::MAX_RUNNING;
 /// Onion requests in passing. Each waits for the next hop up to thirty seconds and holds little while it does, so there
 /// are more of them.
 const ONION_PLACES: usize = 16_384;
+/// What other members ask about chunks of files. Apart, so that files take no place from messages.
+const CHUNK_PLACES: usize = 256;
+/// Bytes of these requests and answers: as much as two hundred chunks.
+const CHUNK_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of requests and finished answers, for each kind of work: twenty-five of the largest requests at once.
 const BYTES: usize = 256 * 1024 * 1024;
 
@@ -46,6 +50,10 @@ impl Load {
 
     pub(crate) fn of_onions() -> Self {
         Self::new(ONION_PLACES, BYTES)
+    }
+
+    pub(crate) fn of_chunks() -> Self {
+        Self::new(CHUNK_PLACES, CHUNK_BYTES)
     }
 
     pub(crate) fn new(places: usize, bytes: usize) -> Self {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use conclave_crypto::{Ed25519Secret, X25519Pair};
@@ -15,6 +15,7 @@ use conclave_transport::quic::{Endpoint, Pool};
 use conclave_transport::{http, https};
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::chunks::{self, ChunkStore, ChunkStoreError, Chunks};
 use crate::config::{KEY_FILE, NodeConfig};
 use crate::hooks::{Hooks, Observer, Received};
 use crate::limit::{self, Gate};
@@ -31,7 +32,7 @@ use crate::store::{self, MessageStore, StoreError};
 use crate::sweeping::{ClockWatch, Sweep};
 use crate::work::Held;
 use crate::writes::Writes;
-use crate::{onion, peer, probing, reading, replication, web, writes};
+use crate::{file_server, onion, peer, probing, reading, replication, web, writes};
 
 /// The storage server version whose features this node has. (storage-and-onion 5.6: "advertise a version whose
 /// features you implement")
@@ -91,6 +92,9 @@ pub enum NodeError {
     /// The message store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store of chunks cannot be opened.
+    #[error(transparent)]
+    Chunks(#[from] ChunkStoreError),
     /// There is no usable certificate.
     #[error("the node's certificate: {0}")]
     Certificate(#[from] CertificateError),
@@ -132,6 +136,14 @@ pub(crate) struct Shared {
     pub(crate) clients: Load,
     pub(crate) members: Load,
     pub(crate) onions: Load,
+    /// What other members ask about chunks.
+    pub(crate) chunk_work: Load,
+    /// The chunks of files, if this node keeps some.
+    pub(crate) chunks: Option<Chunks>,
+    /// Where it is a file server for programs of others, if it is.
+    pub(crate) file_server: OnceLock<u16>,
+    /// What the file server may hold.
+    pub(crate) file_room: Arc<file_server::Budget>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) proxy: Proxy,
     pub(crate) metrics: Arc<Metrics>,
@@ -211,8 +223,19 @@ pub struct Addresses {
     pub quic: SocketAddr,
     /// The plain seed listener, if there is one.
     pub seed_http: Option<SocketAddr>,
+    /// The file server that programs of others know, if there is one.
+    pub file_server: Option<SocketAddr>,
     /// The operator's own listener, if there is one.
     pub metrics: Option<SocketAddr>,
+}
+
+/// Bytes that a node's file server has held since it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMemory {
+    /// At once, at the most.
+    pub most: usize,
+    /// For one request, at the most.
+    pub largest: usize,
 }
 
 /// A running node. Dropping it stops everything at once; [`Self::shutdown`] is kinder.
@@ -266,6 +289,7 @@ impl Node {
         let options = store::Options { max_bytes: config.max_store_bytes, ..store::Options::default() };
         let store = MessageStore::open(&config.data_dir.join(DATABASE_FILE), options)?;
         let last_operation = store.last_operation()?;
+        let chunks = open_chunks(config)?;
         let own = secret.public();
         let mut waiting = waiting.map(|tell| {
             |unlisted: &Unlisted| {
@@ -290,6 +314,7 @@ impl Node {
             proxy: Proxy::new(proxy, Arc::clone(&hooks.resolver)),
             gate: Arc::new(Gate::new(gate_settings(config))),
             metrics,
+            file_room: file_server::Budget::new(hooks.file_room),
             hooks,
             writes: Writes::new(),
             order: WriteOrder::behind(last_operation),
@@ -297,7 +322,10 @@ impl Node {
             clients: Load::of_clients(),
             members: Load::of_members(),
             onions: Load::of_onions(),
+            chunk_work: Load::of_chunks(),
+            chunks,
             held: Held::default(),
+            file_server: OnceLock::new(),
             https: https::Client::new(),
             incoming: Incoming::since(started),
             reports: KeptReports::default(),
@@ -326,7 +354,7 @@ impl Node {
         let https = server.local_addr();
         let metrics_server = match config.metrics {
             Some(address) => {
-                let sources = metrics::Sources::new(server.places(), config.max_store_bytes);
+                let sources = metrics::Sources::new(server.places(), config);
                 let listening = http::listen(address, metrics::options(), metrics::handler(&shared, sources));
                 Some(listening.await.map_err(listen_error("metrics", address))?)
             }
@@ -342,8 +370,19 @@ impl Node {
             servers.push(server);
         }
 
+        let mut file_server = None;
+        if let Some(port) = config.file_server_port {
+            let address = SocketAddr::new(https_address.ip(), port);
+            let server = http::listen(address, file_server::options(), file_server::handler(&shared))
+                .await
+                .map_err(listen_error("the file server", address))?;
+            file_server = Some(server.local_addr());
+            let _ = shared.file_server.set(server.local_addr().port());
+            servers.push(server);
+        }
+
         let metrics = metrics_server.as_ref().map(Server::local_addr);
-        let addresses = Addresses { https, quic, seed_http, metrics };
+        let addresses = Addresses { https, quic, seed_http, file_server, metrics };
         let tasks = vec![
             tokio::spawn(crate::follow::run(Arc::clone(&shared))),
             tokio::spawn(sweep(Arc::clone(&shared))),
@@ -354,6 +393,8 @@ impl Node {
             tokio::spawn(replication::mark_minutes(Arc::clone(&shared))),
             tokio::spawn(replication::deliver_debts(Arc::clone(&shared))),
             tokio::spawn(replication::move_what_belongs_elsewhere(Arc::clone(&shared))),
+            tokio::spawn(chunks::compare_with_others(Arc::clone(&shared))),
+            tokio::spawn(chunks::move_what_belongs_elsewhere(Arc::clone(&shared))),
             tokio::spawn(limit::measure(
                 Arc::clone(&shared.gate),
                 shared.store.clone(),
@@ -390,6 +431,12 @@ impl Node {
         &self.shared.reports
     }
 
+    /// How many bytes of files its file server has held, for programs of others.
+    pub fn file_memory(&self) -> FileMemory {
+        let (most, largest) = self.shared.file_room.peaks();
+        FileMemory { most, largest }
+    }
+
     /// The messages it keeps.
     pub fn store(&self) -> &MessageStore {
         &self.shared.store
@@ -406,7 +453,8 @@ impl Node {
             let _ = stop.await;
         }
         // Those that came over QUIC, and those whose client has gone away.
-        for load in [&self.shared.clients, &self.shared.members, &self.shared.onions] {
+        let shared = &self.shared;
+        for load in [&shared.clients, &shared.members, &shared.onions, &shared.chunk_work] {
             let _ = tokio::time::timeout_at(bound, load.drained()).await;
         }
         self.stop_tasks();
@@ -438,11 +486,24 @@ impl std::fmt::Debug for Node {
     }
 }
 
+fn open_chunks(config: &NodeConfig) -> Result<Option<Chunks>, ChunkStoreError> {
+    if config.max_chunk_bytes == 0 {
+        return Ok(None);
+    }
+    let options = chunks::Options::new(config.max_chunk_bytes);
+    Ok(Some(Chunks::new(ChunkStore::open(&config.data_dir, &options)?)))
+}
+
 fn gate_settings(config: &NodeConfig) -> limit::Settings {
     limit::Settings {
         rate_per_second: config.rate_per_second,
         rate_burst: config.rate_burst,
         shed_above: Duration::from_millis(config.shed_above_ms.into()),
+        uploads: limit::Bytes {
+            per_second: config.upload_bytes_per_second,
+            burst: config.upload_burst_bytes,
+        },
+        peers: limit::Bytes { per_second: config.peer_bytes_per_second, burst: config.peer_burst_bytes },
     }
 }
 
@@ -472,6 +533,11 @@ async fn sweep(shared: Arc<Shared>) {
             Sweep::Go => {
                 if let Err(error) = shared.store.sweep_expired(now).await {
                     tracing::warn!(%error, "expired messages could not be deleted");
+                }
+                if let Some(chunks) = &shared.chunks
+                    && let Err(error) = chunks.store.sweep(now).await
+                {
+                    tracing::warn!(%error, "expired chunks could not be removed");
                 }
             }
             Sweep::Leapt(leap) => {

@@ -26,7 +26,7 @@ use crate::onion::HopAnswer;
 use crate::probing::Way;
 use crate::rpc::Via;
 use crate::work::{Asker, Work};
-use crate::{follow, monitor, onion, replication, rpc, swarm, waiting};
+use crate::{chunks, follow, monitor, onion, replication, rpc, swarm, waiting};
 
 /// What a node with too much to do says. (storage-and-onion 1.1)
 pub(crate) const BUSY: &str = "Server busy, try again later";
@@ -53,7 +53,7 @@ pub(crate) fn options(shared: &Arc<Shared>) -> Options {
                 shared.metrics.shed(Shed::stopping);
                 return not_ready(&shared, alpn, &asked.endpoint);
             }
-            if let Some(refusal) = refuse(&shared, asked.peer, &asked.endpoint) {
+            if let Some(refusal) = refuse(&shared, asked.peer, &asked.endpoint, asked.body.len()) {
                 return refusal;
             }
             let Some(ticket) = load(&shared, alpn, &asked.endpoint).enter(asked.body.len()) else {
@@ -109,8 +109,28 @@ async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::An
     work.finish(load, answer?).map_or_else(|| busy(shared, peer.alpn, &endpoint), Ok)
 }
 
+/// What somebody is told who has sent more bytes than its share, and may go on after that.
+pub(crate) fn too_many_bytes(after: Duration) -> String {
+    // Rounded up, so that whoever waits that long is let in.
+    let ms = after.as_nanos().div_ceil(1_000_000);
+    format!(r#"{{"reason":"Too many bytes, try again later","retry_after_ms":{ms}}}"#)
+}
+
 /// What is said to clients that may not ask now. (storage-and-onion 1.1, 8.1)
-fn refuse(shared: &Shared, peer: Peer, endpoint: &str) -> Option<quic::Answer> {
+fn refuse(shared: &Shared, peer: Peer, endpoint: &str, bytes: usize) -> Option<quic::Answer> {
+    let admitted = match (peer.alpn, endpoint) {
+        (Alpn::Node, "onion_request") => shared.gate.admit_layer(peer.key, bytes),
+        (Alpn::Node, _) => Ok(()),
+        (Alpn::Client, _) => shared.gate.admit_bytes(peer.address.ip(), bytes),
+    };
+    if let Err(after) = admitted {
+        shared.metrics.shed(Shed::bytes);
+        let text = too_many_bytes(after);
+        return Some(match peer.alpn {
+            Alpn::Node => Ok(wire::encode_relay_reply(429, text.as_bytes()).into()),
+            Alpn::Client => Err(error_text(429, text.as_bytes())),
+        });
+    }
     let (shed, text) = match (peer.alpn, endpoint) {
         (Alpn::Node, _) | (_, PING | MONITOR) => return None,
         (Alpn::Client, "onion_req") if shared.gate.admit_any() => return None,
@@ -133,6 +153,7 @@ fn code_of(error: &[u8]) -> u16 {
 fn load<'a>(shared: &'a Shared, alpn: Alpn, endpoint: &str) -> &'a Load {
     match (alpn, endpoint) {
         (_, "onion_req" | "onion_request") => &shared.onions,
+        (Alpn::Node, endpoint) if chunks::is_ours(endpoint) => &shared.chunk_work,
         (Alpn::Node, _) => &shared.members,
         (Alpn::Client, _) => &shared.clients,
     }
@@ -177,6 +198,10 @@ async fn answer_node(
         "onion_request" => {
             let answer = onion::hop(shared, body, work).await;
             ("onion_request", Ok(wire::encode_relay_reply(answer.code, &answer.body).into()))
+        }
+        other if chunks::is_ours(other) => {
+            let answer = chunks::answer_member(shared, other, body, work.node()).await;
+            (metrics::CHUNKS, answer.map_err(|answer| error_body(&answer)))
         }
         other => match replication::answer(shared, other, body).await {
             Some(answer) => (metrics::REPLICATION, answer),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use conclave_crypto::AccountId;
 use conclave_proto::rpc::answers::{InfoAnswer, RetrieveAnswer};
+use conclave_proto::rpc::chunk::FILE_SERVER;
 use conclave_proto::rpc::{
     Answer, Body, CONCLAVE_DIRECTORY, CONCLAVE_WAIT, Dict, GetExpiries, NodeState, OxendRequest, Retrieve,
     RevokedSubaccounts, Value,
@@ -12,11 +13,13 @@ use conclave_proto::seed::SeedRequest;
 use conclave_proto::{SwarmId, Version, active_nodes, seed};
 use serde_json::json;
 
+use crate::chunks;
 use crate::hooks::Misbehave;
 use crate::node::{ADVERTISED_VERSION, HARDFORK, Shared};
 use crate::store::{MessageStore, Query, StoreError};
 
-/// Our methods that this node answers, as `info` announces them. (docs/protocol/extensions)
+/// Our methods that every node of ours answers, as `info` announces them; besides those about chunks, if it keeps some.
+/// (docs/protocol/extensions)
 const EXTENSIONS: [&str; 2] = [CONCLAVE_DIRECTORY, CONCLAVE_WAIT];
 
 /// Pages that are read at once, by everybody. Reading blocks a thread, and each page may have megabytes.
@@ -92,7 +95,11 @@ pub(crate) fn info(shared: &Shared) -> Answer {
     let mut answer = info.to_answer(shared.stamp());
     if let Body::Value(Value::Dict(fields)) = &mut answer.body {
         // Which of our extensions this node answers (docs/protocol/extensions).
-        fields.insert("conclave".to_owned(), EXTENSIONS.as_slice().into());
+        let chunks = shared.chunks.as_ref().map_or(&[][..], |_| &chunks::METHODS);
+        let mut offers: Vec<Value> =
+            [&EXTENSIONS[..], chunks].concat().into_iter().map(Value::from).collect();
+        offers.extend(shared.file_server.get().map(|port| format!("{FILE_SERVER}{port}").into()));
+        fields.insert("conclave".to_owned(), offers.into());
     }
     answer
 }

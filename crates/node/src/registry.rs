@@ -142,7 +142,12 @@ impl NetworkView {
 
     /// The swarm of an account, as `get_swarm` and 421 answer it.
     pub fn swarm_members(&self, account: &AccountId) -> SwarmMembers {
-        match self.directory.swarm_of(account) {
+        self.members_of(self.directory.swarm_of(account))
+    }
+
+    /// A swarm, as answers name it.
+    pub(crate) fn members_of(&self, swarm: Option<SwarmId>) -> SwarmMembers {
+        match swarm {
             Some(swarm) => SwarmMembers { swarm, snodes: self.directory.members(swarm).copied().collect() },
             None => SwarmMembers { swarm: SwarmId::NONE, snodes: Vec::new() },
         }

@@ -31,7 +31,7 @@ use crate::store::{
 
 pub(crate) use debts::{Debts, deliver as deliver_debts, owe};
 pub(crate) use moving::run as move_what_belongs_elsewhere;
-pub(crate) use pulling::run as compare_with_others;
+pub(crate) use pulling::{NotCompared, in_turn, run as compare_with_others};
 pub(crate) use serve::{KnownDigests, answer, mark_minutes};
 
 /// How long another node may take for one of these requests.
@@ -47,8 +47,8 @@ async fn rest(began: Instant) {
     tokio::time::sleep(began.elapsed().min(REST)).await;
 }
 
-/// Asks another node something of this module's.
-async fn ask(
+/// Asks another node something by which members come to have the same.
+pub(crate) async fn ask(
     shared: &Shared,
     node: &SnodeRecord,
     endpoint: &'static str,

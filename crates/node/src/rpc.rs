@@ -19,7 +19,7 @@ use crate::hooks::{Misbehave, Received};
 use crate::node::Shared;
 use crate::registry::NetworkView;
 use crate::store::{self, MAX_RETRIEVE};
-use crate::{local, reading, writes};
+use crate::{chunks, local, reading, writes};
 
 /// The largest page of messages in an onion reply, in accounted bytes: a little less than elsewhere, so that the reply, in
 /// base64 twice, fits into what hops can hand back.
@@ -163,6 +163,7 @@ async fn single(shared: &Arc<Shared>, request: Request, share: Share) -> Answer 
     }
     let read = match request {
         request if request.is_recursive() => return writes::write(shared, request).await,
+        Request::ConclaveChunk(request) => return chunks::answer(shared, request).await,
         Request::Retrieve(retrieve) => {
             let max_size = share.page(&retrieve);
             reading::retrieve(shared, retrieve, max_size).await

@@ -116,6 +116,12 @@ fn refuse(shared: &Shared, incoming: &Incoming) -> Option<Reply> {
         shared.metrics.shed(Shed::overload);
         return Some(Reply::text(503, peer::BUSY));
     }
+    if (is_onion || is_storage)
+        && let Err(after) = shared.gate.admit_bytes(incoming.peer.ip(), incoming.body.len())
+    {
+        shared.metrics.shed(Shed::bytes);
+        return Some(Reply::json(429, peer::too_many_bytes(after)));
+    }
     let refused = if is_storage { shared.gate.admit_client(incoming.peer.ip()).err()? } else { return None };
     shared.metrics.shed(refused.into());
     Some(Reply::reason(429))

@@ -116,6 +116,14 @@ impl Work {
         Self { asker, ticket: Mutex::new(Some(ticket)), place }
     }
 
+    /// The node that asks, if it is one.
+    pub(crate) const fn node(&self) -> Option<Ed25519Public> {
+        match self.asker {
+            Asker::Node(key) => Some(key),
+            Asker::Client(_) => None,
+        }
+    }
+
     /// Turns work into waiting, if there is room for one more that waits. It is waiting until its answer is written.
     pub(crate) fn rest(&self, held: &Held) -> Option<Hold> {
         let hold = held.take(self.asker)?;

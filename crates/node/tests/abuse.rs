@@ -16,6 +16,7 @@ use common::{Swarm, now, signed_retrieve, store_of, texts};
 use conclave_crypto::Ed25519Secret;
 use conclave_node::{Clock, Hooks};
 use conclave_proto::Timestamp;
+use conclave_testkit::seeds::is_long;
 use conclave_transport::Deadline;
 use conclave_transport::quic::{Alpn, Endpoint, Lane, RequestError};
 use rand_core::OsRng;
@@ -27,10 +28,6 @@ use tokio::task::JoinSet;
 /// Places there are for connections, in all and for one address.
 const PLACES: usize = 4_096;
 const PLACES_PER_ADDRESS: usize = 512;
-
-fn is_long() -> bool {
-    std::env::var_os("CONCLAVE_LONG").is_some()
-}
 
 async fn measured_node() -> Swarm {
     let mut swarm = Swarm::listed(&[0]);

@@ -3,7 +3,7 @@
 use super::NodeConfig;
 
 /// Every key, in the order of the file: what it means, and a value as an example of one that is not set.
-const KEYS: [(&str, &str, &str); 15] = [
+const KEYS: [(&str, &str, &str); 21] = [
     ("data_dir", "Folder of the node's key, certificate and messages.", "\"/var/lib/conclave\""),
     (
         "network",
@@ -33,6 +33,12 @@ const KEYS: [(&str, &str, &str); 15] = [
         "10737418240",
     ),
     (
+        "max_chunk_bytes",
+        "Most bytes of the chunks of files, besides the messages. When that is full, large and long-lived files give way to\n\
+         small ones. 0 keeps no files.",
+        "10737418240",
+    ),
+    (
         "wait_jitter_ms",
         "The answer to a client that waits for news goes out up to so many milliseconds later, at random, so that whoever\n\
          sees only sizes and times cannot tell when something came.",
@@ -49,6 +55,24 @@ const KEYS: [(&str, &str, &str); 15] = [
         "shed_above_ms",
         "Clients are refused once work has waited longer than this for half a second; 0 is no limit.",
         "100",
+    ),
+    (
+        "upload_bytes_per_second",
+        "Bytes a second of requests of more than 16 KiB that one address may go on with; 0 is no limit.",
+        "4194304",
+    ),
+    ("upload_burst_bytes", "Bytes of such requests of one address that may come at once.", "67108864"),
+    (
+        "peer_bytes_per_second",
+        "Bytes a second of onion layers of more than 16 KiB that one other node may pass on; 0 is no limit.",
+        "33554432",
+    ),
+    ("peer_burst_bytes", "Bytes of such layers of one node that may come at once.", "268435456"),
+    (
+        "file_server_port",
+        "Also be a file server over plain HTTP at this port, for programs of others: whoever reaches it may upload and\n\
+         download files.",
+        "22024",
     ),
     ("proxy", "Whether requests are passed on to servers: communities, file servers, push servers.", "true"),
     (

@@ -26,6 +26,9 @@ pub(crate) const NO_METHOD: &str = "unknown";
 /// The name of what members ask of each other to have the same.
 pub(crate) const REPLICATION: &str = "replication";
 
+/// The name of what members ask of each other about chunks of files.
+pub(crate) const CHUNKS: &str = "chunks";
+
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "as the label is spelled")]
@@ -60,6 +63,8 @@ pub(crate) enum Role {
 pub(crate) enum Shed {
     /// Too many from one address.
     address,
+    /// Too many bytes from one address or neighbour.
+    bytes,
     /// Too many in all.
     overload,
     /// No place or no memory for it.
@@ -83,6 +88,11 @@ struct By {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Hop {
     role: Role,
+    code: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
     code: u32,
 }
 
@@ -132,6 +142,7 @@ pub(crate) struct Metrics {
     bytes_out: Family<By, Counter>,
     hops: Family<Hop, Counter>,
     shed: Family<Reason, Counter>,
+    chunk_refusals: Family<Code, Counter>,
     commit_writes: Histogram,
     commit_seconds: Histogram,
     // Set when somebody looks.
@@ -146,6 +157,10 @@ struct Gauges {
     store_bytes: Gauge,
     store_free_bytes: Gauge,
     store_max_bytes: Gauge,
+    chunks: Gauge,
+    chunk_bytes: Gauge,
+    chunk_max_bytes: Gauge,
+    chunk_evictions: Counter,
     peers: Family<State, Gauge>,
     held: Gauge,
     swarm_members: Gauge,
@@ -171,6 +186,7 @@ impl Metrics {
             bytes_out: Family::default(),
             hops: Family::default(),
             shed: Family::default(),
+            chunk_refusals: Family::default(),
             commit_writes: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0]),
             commit_seconds: seconds(),
             gauges: Gauges::default(),
@@ -210,6 +226,24 @@ impl Metrics {
             "The most the database may have",
             Unit::Bytes,
             g.store_max_bytes.clone(),
+        );
+        r.register("chunks", "Chunks of files", g.chunks.clone());
+        r.register_with_unit("chunk", "Chunks of files", Unit::Bytes, g.chunk_bytes.clone());
+        r.register_with_unit(
+            "chunk_max",
+            "The most that chunks of files may have",
+            Unit::Bytes,
+            g.chunk_max_bytes.clone(),
+        );
+        r.register(
+            "chunk_evictions",
+            "Promised chunks that gave way to other files",
+            g.chunk_evictions.clone(),
+        );
+        r.register(
+            "chunk_refusals",
+            "Clients' requests about chunks that were refused",
+            self.chunk_refusals.clone(),
         );
         r.register("peers", "Other nodes of the network, by whether there is a connection", g.peers.clone());
         r.register("held_requests", "Requests that wait for news", g.held.clone());
@@ -254,6 +288,11 @@ impl Metrics {
     /// Counts somebody who was turned away.
     pub(crate) fn shed(&self, reason: Shed) {
         self.shed.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a client's request about chunks that was refused.
+    pub(crate) fn chunk_refused(&self, code: u16) {
+        self.chunk_refusals.get_or_create(&Code { code: u32::from(code) }).inc();
     }
 
     /// Counts a commit of the store.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Listener, State, Transport};
+use crate::config::NodeConfig;
 use crate::node::{ADVERTISED_VERSION, Shared};
 use crate::store::Stats;
 
@@ -31,7 +32,8 @@ pub(crate) struct Sources {
     /// Of the HTTPS listener.
     pub(crate) https: Box<dyn Fn() -> Places + Send + Sync>,
     /// As configured.
-    pub(crate) max_store_bytes: u64,
+    max_store_bytes: u64,
+    max_chunk_bytes: u64,
     /// The last count of the store, and when it was made.
     counted: tokio::sync::Mutex<Option<(Instant, Stats)>>,
     /// What was counted as refused before, by listener: counters only go up.
@@ -39,10 +41,11 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    pub(crate) fn new(https: impl Fn() -> Places + Send + Sync + 'static, max_store_bytes: u64) -> Self {
+    pub(crate) fn new(https: impl Fn() -> Places + Send + Sync + 'static, config: &NodeConfig) -> Self {
         Self {
             https: Box::new(https),
-            max_store_bytes,
+            max_store_bytes: config.max_store_bytes,
+            max_chunk_bytes: config.max_chunk_bytes,
             counted: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
         }
@@ -98,6 +101,15 @@ async fn look(shared: &Shared, sources: &Sources) {
         gauges.accounts.set(signed(stats.owners));
         gauges.store_bytes.set(signed(stats.bytes));
         gauges.store_free_bytes.set(signed(stats.free_bytes));
+    }
+    gauges.chunk_max_bytes.set(signed(sources.max_chunk_bytes));
+    if let Some(chunks) = &shared.chunks {
+        let more = chunks.store.evicted().saturating_sub(gauges.chunk_evictions.get());
+        gauges.chunk_evictions.inc_by(more);
+        if let Ok(stats) = chunks.store.stats().await {
+            gauges.chunks.set(signed(stats.chunks));
+            gauges.chunk_bytes.set(signed(stats.bytes));
+        }
     }
     let [connected, down, unknown] = peers(shared);
     for (state, count) in [("connected", connected), ("down", down), ("unknown", unknown)] {

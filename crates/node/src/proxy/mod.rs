@@ -2,12 +2,11 @@
 //!
 //! A client must not be able to use the node's place in the network: what is behind its firewall, on its machine or in
 //! its cloud. So a host has one spelling ([`host`]); a name is looked up once, *every* address it has must be public
-//! ([`address`]), and the very address that was checked is dialled. Redirections are handed back like any other answer.
+//! ([`conclave_transport::address`]), and the very address that was checked is dialled. Redirections are handed back like any other answer.
 //! What an operator lists in `proxy_allow` is exempt, by host and port.
 //!
 //! The module knows nothing of onion layers: it gets a body and gives what the server said.
 
-mod address;
 mod host;
 mod resolve;
 
@@ -18,6 +17,7 @@ use std::time::Duration;
 
 use conclave_onion::peel::ServerTarget;
 use conclave_transport::Deadline;
+use conclave_transport::address::is_public;
 use conclave_transport::http::{HeaderMap, HeaderName, HeaderValue};
 use conclave_transport::https::{Address, Authorities, Client, Error, Post, Response, Target, Trust};
 use tokio::sync::Semaphore;
@@ -154,7 +154,7 @@ impl Proxy {
     /// Where to dial: every one of these has been checked.
     async fn addresses(&self, server: &AllowedServer, own: Ipv4Addr) -> Result<Vec<IpAddr>, Refused> {
         let is_listed = self.allowed.contains(server);
-        let may_dial = |address: &IpAddr| is_listed || (address::is_public(*address) && *address != own);
+        let may_dial = |address: &IpAddr| is_listed || (is_public(*address) && *address != own);
         let addresses = match &server.host {
             Host::Address(address) => vec![*address],
             local if local.is_local_name() && !is_listed => return Err(Refused::NotAllowed),

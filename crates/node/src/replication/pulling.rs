@@ -76,25 +76,39 @@ pub(crate) fn leave_unripe(copies: &mut Copies, now: Timestamp) -> bool {
     copies.messages.len() < all
 }
 
-/// Compares with the members in turn, in quick succession for a while after something changed. Never ends.
+/// Compares with the members in turn. Never ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    in_turn(&shared, |shared, member| async move {
+        let found = compare(&shared, &member).await.map_err(|error| {
+            tracing::debug!(%error, "a member could not be compared with");
+            NotCompared
+        })?;
+        if found.new > 0 {
+            tracing::info!(found.new, "messages that were missing came from another member");
+        }
+        Ok(found.unripe)
+    })
+    .await;
+}
+
+/// A comparison that did not come to its end.
+pub(crate) struct NotCompared;
+
+/// Has the members compared with in turn, in quick succession for a while after something changed. `compare` says whether it
+/// left something for later. Ends with the node.
+pub(crate) async fn in_turn<F>(shared: &Arc<Shared>, compare: impl Fn(Arc<Shared>, SnodeRecord) -> F)
+where
+    F: Future<Output = Result<bool, NotCompared>>,
+{
     let mut views = shared.registry.views();
     let mut rota = Rota::new(Instant::now());
     loop {
         let members: Vec<SnodeRecord> = shared.view().others().copied().collect();
         if let Some(member) = rota.next(&members) {
-            let compared = compare(&shared, member).await;
+            let compared = compare(Arc::clone(shared), *member).await;
             rota.compared(compared.is_err());
-            match compared {
-                Ok(found) => {
-                    if found.new > 0 {
-                        tracing::info!(found.new, "messages that were missing came from another member");
-                    }
-                    if found.unripe {
-                        rota.soon(Instant::now());
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "a member could not be compared with"),
+            if let Ok(true) = compared {
+                rota.soon(Instant::now());
             }
         }
         tokio::select! {

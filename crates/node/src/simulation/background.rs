@@ -7,6 +7,7 @@ use bytes::Bytes;
 use conclave_proto::SnodeRecord;
 use conclave_proto::sync::{self, Copies};
 use conclave_transport::quic::RequestError;
+use rand_core::RngCore as _;
 
 use super::Bug;
 use super::coverage::Kind;

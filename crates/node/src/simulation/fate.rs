@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use conclave_proto::{SwarmId, Timestamp};
+use rand_core::RngCore as _;
 
 use super::Bug;
 use super::coverage::Kind;
@@ -25,7 +26,7 @@ const NEVER: u64 = 1 << 40;
 
 impl World {
     /// Everything that happens in this world.
-    pub(super) fn run(&mut self) -> Outcome {
+    pub(super) fn takes_its_course(&mut self) -> Outcome {
         for node in 0..MOST_NODES {
             self.set_skew(node);
         }

@@ -12,11 +12,14 @@ use conclave_crypto::Ed25519Secret;
 use conclave_proto::membership::SwarmMap;
 use conclave_proto::network::{Directory, SignedDirectory, SwarmParams};
 use conclave_proto::{SnodeRecord, SwarmId, Timestamp, Version};
-use rand_core::RngCore;
+use conclave_testkit::SeededRng;
+use conclave_testkit::worlds::{self, Happened};
+pub(super) use conclave_testkit::worlds::{Outcome, Violation};
+use rand_core::RngCore as _;
 
 use super::Bug;
 use super::clients::Person;
-use super::coverage::{Happened, Kind};
+use super::coverage::Kind;
 use super::ledger::Ledger;
 use super::process::{Parcel, SimNode, Timer};
 
@@ -24,12 +27,6 @@ use super::process::{Parcel, SimNode, Timer};
 const BEGINNING: u64 = 1_700_000_000_000;
 /// Keys that nodes can have.
 pub(super) const MOST_NODES: usize = 9;
-
-/// What is wrong with the product, if something is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Violation(pub(super) String);
-
-pub(super) type Outcome<T = ()> = Result<T, Violation>;
 
 /// What happens at some time.
 #[derive(Debug)]
@@ -47,7 +44,7 @@ pub(super) enum Event {
 }
 
 pub(super) struct World {
-    pub(super) rng: Box<dyn RngCore>,
+    pub(super) rng: SeededRng,
     /// The true time.
     now: u64,
     queue: BTreeMap<(u64, u64), Event>,
@@ -55,7 +52,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<SimNode>,
     pub(super) people: Vec<&'static Person>,
     pub(super) ledger: Ledger,
-    pub(super) happened: Happened,
+    pub(super) happened: Happened<Kind>,
     pub(super) operations: u64,
     pub(super) network: Network,
     pub(super) membership: Membership,
@@ -114,9 +111,12 @@ pub(super) fn done<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-impl World {
-    pub(super) fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
-        let mut rng: Box<dyn RngCore> = Box::new(conclave_testkit::rng(seed));
+impl worlds::World for World {
+    type Kind = Kind;
+    type Bug = Bug;
+
+    fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
+        let mut rng = conclave_testkit::rng(seed);
         CLOCK.set((0, 0));
         let min_size = 2 + rng.next_u32() % 2;
         let params = SwarmParams { min_size, new_size: min_size, ideal_margin: rng.next_u32() % 2 };
@@ -146,10 +146,24 @@ impl World {
         world
     }
 
-    pub(super) fn into_trace(self) -> Vec<String> {
-        self.trace.unwrap_or_default()
+    fn run(&mut self) -> Outcome {
+        self.takes_its_course()
     }
 
+    fn happened(&self) -> &Happened<Kind> {
+        &self.happened
+    }
+
+    fn acts(&self) -> u64 {
+        self.operations
+    }
+
+    fn into_trace(self) -> Vec<String> {
+        self.trace.unwrap_or_default()
+    }
+}
+
+impl World {
     /// Says what happens, if anybody reads it.
     pub(super) fn say(&mut self, what: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {

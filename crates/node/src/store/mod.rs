@@ -15,6 +15,7 @@
 //! Time is an argument. Nothing here knows swarms, signatures or who may read what.
 
 mod checkpoint;
+mod files;
 mod groups;
 mod life;
 mod operation;
@@ -35,6 +36,7 @@ use conclave_proto::sync::{AccountKeys, Digests, Keys, Name};
 use conclave_proto::{MessageHash, Namespace, Timestamp};
 use rusqlite::Connection;
 
+use files::Files;
 pub use life::{MEMORY, Raise};
 pub use operation::{Action, Applied, Arrival, Operation, OperationId};
 use readers::Readers;
@@ -300,7 +302,7 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     /// `None` for a database in memory, which only its one connection sees, and where everything is done inline.
-    readers: Option<Readers>,
+    readers: Option<Arc<Readers>>,
 }
 
 impl MessageStore {
@@ -313,10 +315,9 @@ impl MessageStore {
         let (writer, readers) = if options.inline {
             (Writer::inline(connection, path.to_owned()), None)
         } else {
-            let second = schema::open_for_reading(path, &options).map_err(|e| StoreError::of(path, &e))?;
-            let enough = options.checkpoint_pages.unwrap_or(schema::CHECKPOINT_PAGES);
-            let writer = Writer::start(connection, path.to_owned(), Some((second, enough)));
-            (writer, Some(Readers::new(path, options)))
+            let files = Files::new(path, options, &connection).map_err(|e| StoreError::of(path, &e))?;
+            let readers = files.readers();
+            (Writer::start(connection, path.to_owned(), Some(files)), Some(readers))
         };
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers }) })
     }

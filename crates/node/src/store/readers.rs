@@ -23,7 +23,13 @@ pub(super) struct Readers {
 struct State {
     idle: Vec<Connection>,
     open: usize,
+    /// Nobody may read.
+    paused: bool,
 }
+
+/// While this is there, nobody reads and no connection is open.
+#[must_use]
+pub(super) struct Paused<'a>(&'a Readers);
 
 /// A connection on loan. Returned on every way out, a panic of the borrower included.
 struct Loan<'a> {
@@ -53,15 +59,29 @@ impl Readers {
         Ok(result)
     }
 
+    /// Waits until all have been returned, and closes them. Whoever wants to read meanwhile waits.
+    pub(super) fn pause(&self) -> Paused<'_> {
+        let mut state = self.lock();
+        state.paused = true;
+        while state.open > state.idle.len() {
+            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.idle.clear();
+        state.open = 0;
+        Paused(self)
+    }
+
     fn borrow(&self) -> Loan<'_> {
         let mut state = self.lock();
         loop {
-            if let Some(connection) = state.idle.pop() {
-                return Loan { readers: self, connection: Some(connection) };
-            }
-            if state.open < READERS {
-                state.open += 1;
-                return Loan { readers: self, connection: None };
+            if !state.paused {
+                if let Some(connection) = state.idle.pop() {
+                    return Loan { readers: self, connection: Some(connection) };
+                }
+                if state.open < READERS {
+                    state.open += 1;
+                    return Loan { readers: self, connection: None };
+                }
             }
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -80,7 +100,20 @@ impl Drop for Loan<'_> {
             // It could not be opened: the next one may try.
             None => state.open -= 1,
         }
+        let is_paused = state.paused;
         drop(state);
-        self.readers.returned.notify_one();
+        if is_paused {
+            // Those who want to read may be woken as well; it is the one who pauses that must be.
+            self.readers.returned.notify_all();
+        } else {
+            self.readers.returned.notify_one();
+        }
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.0.lock().paused = false;
+        self.0.returned.notify_all();
     }
 }

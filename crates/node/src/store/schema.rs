@@ -177,6 +177,24 @@ pub(super) fn open_for_reading(path: &Path, options: &Options) -> rusqlite::Resu
     Ok(connection)
 }
 
+/// Carries the whole log over into the database, and syncs it, whatever others have counted as carried over: with the
+/// database to itself, SQLite shares no counts and reads the log from its beginning. Fails if any other connection is open.
+pub(super) fn carry_over_alone(path: &Path, options: &Options) -> rusqlite::Result<()> {
+    let connection = open(path, options, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
+    let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+    if is_busy {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(rusqlite::Error::SqliteFailure(busy, None));
+    }
+    Ok(())
+}
+
+/// A commit that writes a page and changes nothing.
+pub(super) fn commit_nothing(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
 fn open(path: &Path, options: &Options, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match &options.vfs {

@@ -19,7 +19,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::checkpoint::{self, Checkpoints};
+use super::files::Files;
 use super::groups::Groups;
 
 /// Writes that may wait; with the largest messages they hold 150 MiB. Even a disk that commits only ten times a second
@@ -60,8 +60,9 @@ impl<T: Send, W: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for Wai
 pub(super) struct Writer {
     queue: Option<SyncSender<(Instant, Queued)>>,
     thread: Option<JoinHandle<()>>,
-    /// Only the thread takes it, except in [`Writer::with_connection`] and where there is no thread.
-    connection: Arc<Mutex<Connection>>,
+    /// Only the thread takes it, except in [`Writer::with_connection`] and where there is no thread. Closed only while the
+    /// disk fails.
+    connection: Arc<Mutex<Option<Connection>>>,
     groups: Arc<Groups>,
     /// Set where there is no thread; for what is said about errors.
     inline: Option<PathBuf>,
@@ -74,38 +75,22 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// `checkpoints`: a second connection, and how long the log may become. A database in memory has neither.
-    pub(super) fn start(
-        connection: Connection,
-        path: PathBuf,
-        checkpoints: Option<(Connection, u32)>,
-    ) -> Self {
+    /// A database in memory has no `files`.
+    pub(super) fn start(connection: Connection, path: PathBuf, files: Option<Files>) -> Self {
         let (queue, waiting) = sync_channel(QUEUE);
-        let connection = Arc::new(Mutex::new(connection));
+        let connection = Arc::new(Mutex::new(Some(connection)));
         let groups = Arc::new(Groups::default());
         let of_thread = (Arc::clone(&connection), Arc::clone(&groups));
-        let checkpoints = checkpoints.map(|(second, enough)| {
-            let writing = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let (checkpoints, beside) = checkpoint::take_over(&writing, enough);
-            let path = path.clone();
-            (checkpoints, spawn("checkpoints", move || beside.run(&second, &path)))
-        });
         let thread = spawn("message-store", move || {
             let (connection, groups) = of_thread;
-            let (checkpoints, beside) = checkpoints.unzip();
-            run(&connection, &groups, checkpoints.as_ref(), &path, &waiting);
-            // Which ends the thread beside.
-            drop(checkpoints);
-            if let Some(beside) = beside {
-                let _ = beside.join();
-            }
+            run(&connection, &groups, files, &path, &waiting);
         });
         Self { queue: Some(queue), thread: Some(thread), connection, groups, inline: None }
     }
 
     /// Without a thread: whoever asks does it.
     pub(super) fn inline(connection: Connection, path: PathBuf) -> Self {
-        let connection = Arc::new(Mutex::new(connection));
+        let connection = Arc::new(Mutex::new(Some(connection)));
         Self { queue: None, thread: None, connection, groups: Arc::default(), inline: Some(path) }
     }
 
@@ -118,12 +103,13 @@ impl Writer {
         &self,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let closed = || StoreError::Failed("the store is closed".into());
         if let Some(path) = &self.inline {
             let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            return in_transaction(&mut connection, |connection| work(connection))
+            let connection = connection.as_mut().ok_or_else(closed)?;
+            return in_transaction(connection, |connection| work(connection))
                 .map_err(|error| failed(path, &error, 1));
         }
-        let closed = || StoreError::Failed("the store is closed".into());
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(closed)?;
         let write = Box::new(Waiting { work, value: None, answer });
@@ -139,7 +125,8 @@ impl Writer {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        work(&self.connection.lock().unwrap_or_else(PoisonError::into_inner))
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        work(connection.as_ref().ok_or(rusqlite::Error::InvalidQuery)?)
     }
 }
 
@@ -152,15 +139,15 @@ impl Drop for Writer {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     let thread = std::thread::Builder::new().name(name.into()).spawn(work);
     thread.expect("a process that starts can start some more threads")
 }
 
 fn run(
-    connection: &Mutex<Connection>,
+    connection: &Mutex<Option<Connection>>,
     groups: &Groups,
-    checkpoints: Option<&Checkpoints>,
+    mut files: Option<Files>,
     path: &Path,
     queue: &Receiver<(Instant, Queued)>,
 ) {
@@ -171,14 +158,22 @@ fn run(
             groups.begin(None);
             queue.recv()
         });
-        let Ok((queued_at, first)) = next else { return };
+        let Ok((queued_at, first)) = next else { break };
         groups.begin(was_full.then_some(queued_at));
         let mut group = vec![first];
         group.extend(queue.try_iter().take(MAX_GROUP - 1).map(|(_, write)| write));
         was_full = group.len() == MAX_GROUP;
         let (writes, began) = (group.len(), Instant::now());
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        match commit(&mut connection, &mut group) {
+        let connection = match usable(files.as_mut(), &mut connection) {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(%error, writes, "writes to the message store are refused until the disk works again");
+                answer(group, &Err(error));
+                continue;
+            }
+        };
+        match commit(connection, &mut group) {
             Ok(()) => {
                 groups.committed(writes, began.elapsed());
                 answer(group, &Ok(()));
@@ -186,7 +181,7 @@ fn run(
             Err(error) if group.len() > 1 && may_be_one_write(&error) => {
                 for write in group {
                     let mut alone = vec![write];
-                    let outcome = commit(&mut connection, &mut alone);
+                    let outcome = commit(connection, &mut alone);
                     answer(alone, &outcome.map_err(|error| failed(path, &error, 1)));
                 }
             }
@@ -195,9 +190,22 @@ fn run(
                 answer(group, &outcome);
             }
         }
-        if let Some(checkpoints) = checkpoints {
-            checkpoints.committed(&connection, path);
+        if let Some(files) = &files {
+            files.committed(connection);
         }
+    }
+    if let Some(files) = &mut files {
+        files.finish(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn usable<'a>(
+    files: Option<&mut Files>,
+    connection: &'a mut Option<Connection>,
+) -> Result<&'a mut Connection, StoreError> {
+    match files {
+        Some(files) => files.usable(connection),
+        None => connection.as_mut().ok_or_else(|| StoreError::Failed("the store is closed".into())),
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 pub mod asking;
+pub mod chunks;
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -187,6 +188,8 @@ impl Swarm {
             registry_key: Some(registry.public()),
             swarm_params: SwarmParams::DEVNET,
             seeds: vec![Seed::Quic { address: "127.0.0.1:1".parse().unwrap(), ed25519: registry.public() }],
+            file_server: None,
+            max_file_bytes: None,
             other: serde_json::Map::new(),
         };
         std::fs::write(dir.path().join("network.json"), network.to_json()).unwrap();

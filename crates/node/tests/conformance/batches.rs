@@ -106,7 +106,9 @@ async fn forms(t: T) {
             refuse("2.19-keys", json!([lacks]), "request: subrequests must have method/params keys").await;
         }
         refuse("2.19-unknown", json!([part("x", json!({}))]), "subrequest: invalid method \"x\"").await;
-        for meta in ["batch", "sequence", "ifelse", "conclave_wait"] {
+        for meta in
+            ["batch", "sequence", "ifelse", "conclave_wait", "conclave_chunk_get", "conclave_chunk_store"]
+        {
             let text = "request: subrequests may not contain meta-requests";
             refuse("2.19-meta", json!([part(meta, json!({}))]), text).await;
         }

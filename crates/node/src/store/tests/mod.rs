@@ -1,6 +1,7 @@
 mod converging;
 mod deleting;
 mod expiring;
+mod failing_disk;
 mod revoking;
 
 use super::*;
