@@ -80,6 +80,7 @@ pub fn show(data_dir: &DataDir, profile: &ProfileName, unlock: &Unlock<'_>) -> R
         name: stored.name.clone(),
         profile: profile.to_string(),
         network_id: owned.network()?.map(|network| network.network_id),
+        picture: owned.store().own_picture_mark()?,
     })
 }
 
@@ -100,6 +101,7 @@ fn make(
         name: name.as_str().to_owned(),
         profile: profile.to_string(),
         network_id: network.map(|network| network.network_id.clone()),
+        picture: None,
     };
     Ok((owned, info))
 }

@@ -1,6 +1,8 @@
 //! The owner of a profile: receives, sends, keeps, and tells what happens.
 
 mod acts;
+mod files;
+mod pictures;
 mod told;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +18,14 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, MAX_TEXT_CHARS};
+use crate::files::{Files, Folder};
 use crate::network::{Network, NetworkError};
 use crate::outbox::{self, InFlight, PushTimes};
 use crate::profile::OwnedProfile;
 use crate::receive::{self, Reading};
-use crate::store::{Changes, ClientStore, Copy, OutgoingMessage, RecipientError, SearchQuery, StoreError};
+use crate::store::{
+    Changes, ClientStore, Copy, OutgoingMessage, Place, RecipientError, SearchQuery, StoreError,
+};
 use crate::types::{
     AccountInfo, ChatSummary, Event, FetchReport, Hit, Message, MessageId, MessageState, Search,
     SearchResult, SentState, Status,
@@ -89,6 +94,11 @@ pub(crate) struct Shared {
     pub(crate) reading: Reading,
     /// The account's settings have been looked for.
     pub(crate) documents_found: Notify,
+    pub(crate) files: Arc<Files>,
+    /// Somebody may have another picture.
+    pub(crate) pictures_changed: Notify,
+    /// Where files lie.
+    pub(crate) folder: Folder,
     /// Counts how often the machine's way to the network has changed.
     pub(crate) ways: watch::Sender<u64>,
     /// When something last happened that makes more of it likely.
@@ -116,6 +126,7 @@ impl Shared {
             tracing::warn!(%error, "what waits could not be hurried");
         }
         self.ways.send_modify(|ways| *ways = ways.wrapping_add(1));
+        self.files.changed.notify_one();
         self.outbox_changed.notify_one();
     }
 
@@ -132,9 +143,17 @@ impl Shared {
         if changes.to_push {
             self.pushes.changed(self.network.now());
         }
+        if changes.files {
+            self.files.changed.notify_one();
+        }
+        if changes.profile || !changes.chats.is_empty() {
+            self.pictures_changed.notify_one();
+        }
         if changes.to_push || changes.to_send || changes.to_expire {
             self.outbox_changed.notify_one();
         }
+        // What comes from other devices may leave nothing to be sent, without an attempt of ours.
+        self.attempts.notify_waiters();
         for event in told::events(changes) {
             let _ = self.events.send(event);
         }
@@ -222,6 +241,9 @@ impl Client {
             in_flight: Arc::default(),
             pushes: PushTimes::default(),
             documents_found: Notify::new(),
+            files: Arc::default(),
+            pictures_changed: Notify::new(),
+            folder: Folder::of(&profile.profile().dir()),
             reading: Reading::default(),
             ways: watch::channel(0).0,
             lively: Mutex::new(Instant::now()),
@@ -237,6 +259,10 @@ impl Client {
             let (sending, receiving) = (outbox::run(Arc::clone(&shared)), receive::run(Arc::clone(&shared)));
             running.push(tokio::spawn(while_owning(Arc::clone(&owned), sending)));
             running.push(tokio::spawn(while_owning(Arc::clone(&owned), receiving)));
+            let moving = crate::files::run(Arc::clone(&shared));
+            running.push(tokio::spawn(while_owning(Arc::clone(&owned), moving)));
+            let looking = crate::files::pictures::run(Arc::clone(&shared));
+            running.push(tokio::spawn(while_owning(Arc::clone(&owned), looking)));
         }
         let tasks = Arc::new(Tasks { _owned: owned, running: Mutex::new(running) });
         Ok(Self { shared, profile: name, tasks })
@@ -253,7 +279,13 @@ impl Client {
             name: stored.name.clone(),
             profile: self.profile.clone(),
             network_id: Some(self.shared.network.file().network_id.clone()),
+            picture: self.shared.store.run(ClientStore::own_picture_mark).await?,
         })
+    }
+
+    /// The recovery phrase. Whoever sees it has the account.
+    pub(crate) async fn phrase(&self) -> Result<zeroize::Zeroizing<String>, Error> {
+        Ok(self.shared.store.run(ClientStore::account).await?.phrase.words())
     }
 
     /// The network the profile is in.
@@ -282,7 +314,7 @@ impl Client {
         text: &str,
         how: impl FnOnce(&ClientStore, &str) -> Result<AccountId, RecipientError> + Send + 'static,
     ) -> Result<AccountId, Error> {
-        if text == "me" {
+        if names_oneself(text) {
             return Ok(*self.shared.account.id());
         }
         let store = self.shared.store.clone();
@@ -308,7 +340,10 @@ impl Client {
     /// # Errors
     /// As there; and if it answers a message that is not here.
     pub async fn send(&self, outgoing: OutgoingMessage) -> Result<Message, Error> {
-        check_text(&outgoing.text, outgoing.invitation.is_some())?;
+        check_text(&outgoing.text, outgoing.invitation.is_some() || !outgoing.files.is_empty())?;
+        if let Some(invitation) = &outgoing.invitation {
+            check_invitation(&invitation.url)?;
+        }
         if let Some(no_path) = self.shared.network.no_path() {
             // Waiting would not help: a network does not grow while one waits for a message.
             return Err(NetworkError::NoPath(no_path).into());
@@ -414,7 +449,7 @@ impl Client {
         receive::round(&self.shared).await
     }
 
-    /// All conversations, newest first.
+    /// The conversations, newest first, and after them the requests.
     ///
     /// # Errors
     /// What the database says.
@@ -428,9 +463,47 @@ impl Client {
     /// # Errors
     /// What the database says.
     pub async fn history(&self, chat: &AccountId, limit: usize) -> Result<Vec<Message>, Error> {
+        self.history_at(chat, limit, Place::Newest).await
+    }
+
+    /// A page of a conversation, oldest first; at most `limit` or [`MAX_PAGE`](crate::store::MAX_PAGE).
+    ///
+    /// # Errors
+    /// If the message the place is told by is not in it, or what the database says.
+    pub async fn history_at(
+        &self,
+        chat: &AccountId,
+        limit: usize,
+        place: Place,
+    ) -> Result<Vec<Message>, Error> {
         let chat = *chat;
-        let rows = self.shared.store.run(move |store| store.history(&chat, limit, None)).await?;
-        Ok(rows.iter().map(message).collect())
+        let at = place.clone();
+        let rows = self.shared.store.run(move |store| store.history_at(&chat, limit, &at)).await?;
+        // A page that is too large is cut where it is farthest from what was asked for.
+        Ok(match &place {
+            Place::After(_) => told::page(&rows),
+            Place::Newest | Place::Before(_) => {
+                let mut messages = told::page(rows.iter().rev());
+                messages.reverse();
+                messages
+            }
+            Place::Around(id) => {
+                let middle = rows.iter().position(|row| row.id == *id).unwrap_or(0);
+                let (before, from) = rows.split_at_checked(middle).unwrap_or((&[], &rows));
+                let mut messages = told::page(before.iter().rev());
+                messages.reverse();
+                messages.extend(told::page(from));
+                messages
+            }
+        })
+    }
+
+    /// Reads the whole database; every page carries a code that shows whether it was changed.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub async fn check_database(&self) -> Result<(), Error> {
+        Ok(self.shared.store.run(ClientStore::check).await?)
     }
 
     /// Looks for messages, newest first, in any script. What is blocked or hidden is found, too.
@@ -472,7 +545,7 @@ impl Client {
     /// What the database says.
     pub async fn unprinted(&self, limit: usize) -> Result<Vec<Message>, Error> {
         let rows = self.shared.store.run(move |store| store.unprinted(limit)).await?;
-        Ok(rows.iter().map(message).collect())
+        Ok(told::page(&rows))
     }
 
     /// Notes that a `listen` has printed these.
@@ -554,14 +627,55 @@ async fn while_owning(owned: Arc<OwnedProfile>, work: impl Future<Output = ()>) 
     drop(owned);
 }
 
+/// `me`, however it is written: nobody else is ever found by that name.
+fn names_oneself(text: &str) -> bool {
+    text.trim().eq_ignore_ascii_case("me")
+}
+
+/// Whether somebody can be invited to what is there: a page or a program opens it.
+fn check_invitation(url: &str) -> Result<(), Error> {
+    let url: Option<ureq::http::Uri> = url.parse().ok();
+    let is_web = |url: &ureq::http::Uri| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
+    };
+    if url.as_ref().is_some_and(is_web) {
+        return Ok(());
+    }
+    Err(Error::refused("the address of a community begins with http:// or https:// and names a host"))
+}
+
 /// Whether a text can be sent.
 fn check_text(text: &str, may_be_empty: bool) -> Result<(), Error> {
     let chars = text.chars().count();
     if chars > MAX_TEXT_CHARS {
         return Err(Error::TextTooLong { chars });
     }
-    if text.trim().is_empty() && !may_be_empty {
+    if !crate::is_visible(text) && !may_be_empty {
         return Err(Error::TextEmpty);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn me_is_oneself_however_it_is_written_and_nothing_else_is() {
+        for oneself in ["me", "Me", " ME\n"] {
+            assert!(names_oneself(oneself), "{oneself:?}");
+        }
+        for other in ["", "Mel", "mé", "me me"] {
+            assert!(!names_oneself(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_shows_nothing_is_not_sent() {
+        for text in ["", " \n", "\u{200b}\u{2060}", "\u{3164}"] {
+            assert!(matches!(check_text(text, false), Err(Error::TextEmpty)), "{text:?}");
+            assert!(check_text(text, true).is_ok(), "{text:?}");
+        }
+        assert!(check_text("\u{200b}.", false).is_ok());
+    }
 }

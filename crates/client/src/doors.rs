@@ -9,6 +9,7 @@ use crate::error::Error;
 
 use crate::profile::key_in;
 use crate::store::DatabaseKey;
+use crate::types::{Message, NewAttachment, NewMessage};
 use crate::wire::Opened;
 
 /// What stored bytes say to the owner of `account`.
@@ -46,6 +47,14 @@ pub async fn change_way(client: &Client) {
     client.begin_anew().await;
 }
 
+/// Sends a message with its files, as [`Account::send`](crate::Account::send) does, for a client without a session.
+///
+/// # Errors
+/// As there.
+pub async fn send_message(client: &Client, to: &AccountId, new: NewMessage) -> Result<Message, Error> {
+    client.send_new(to, new).await
+}
+
 /// Sends a content as it is, as another program would that writes it differently.
 ///
 /// # Errors
@@ -57,4 +66,13 @@ pub async fn send_content(
     sent_at: Timestamp,
 ) -> Result<(), Error> {
     client.send_content(to, content, sent_at).await
+}
+
+/// Sends a file to oneself without a network to keep it: it is here, and stays here.
+///
+/// # Errors
+/// As sending one.
+pub async fn send_unplaced(client: &Client, file: &NewAttachment) -> Result<Message, Error> {
+    let own = client.account().await?.account_id;
+    client.send_unplaced(&client.resolve_chat(&own).await?, file).await
 }

@@ -4,8 +4,10 @@
 //! crosses the local socket as an [`ErrorRecord`].
 
 use conclave_crypto::recovery_phrase::PhraseError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::files::FileError;
 use crate::network::NetworkError;
 use crate::preview::PreviewError;
 use crate::profile::{InvalidDisplayName, InvalidProfileName, OpenError};
@@ -16,7 +18,7 @@ use crate::types::MessageId;
 pub const MAX_TEXT_CHARS: usize = 2_000;
 
 /// What kind of failure it is, as far as a script cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitClass {
     /// It was tried and did not work.
@@ -55,6 +57,9 @@ pub enum Error {
     /// There is no preview of a link.
     #[error(transparent)]
     Preview(#[from] PreviewError),
+    /// A file cannot be sent or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The text is too long.
     #[error("the text has {chars} characters, a message has at most {MAX_TEXT_CHARS}")]
     TextTooLong {
@@ -62,7 +67,7 @@ pub enum Error {
         chars: usize,
     },
     /// There is nothing to send.
-    #[error("the text is empty")]
+    #[error("the text is empty, or nothing of it can be seen")]
     TextEmpty,
     /// No message of this account has this id.
     #[error("no sent message has the id {0}")]
@@ -79,6 +84,12 @@ pub enum Error {
         /// The profile.
         profile: String,
     },
+    /// As many programs use the profile as may at one time.
+    #[error("{limit} programs use the profile already, and no more can at one time")]
+    TooManyPrograms {
+        /// How many.
+        limit: usize,
+    },
     /// The process that owns the profile does not answer, or went away.
     #[error("the process that owns the profile {profile:?} {problem}")]
     Owner {
@@ -93,7 +104,7 @@ pub enum Error {
 }
 
 /// An error as scripts and other processes get it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorRecord {
     /// A short name for programs; they stay.
     pub kind: String,
@@ -106,6 +117,21 @@ pub struct ErrorRecord {
 }
 
 impl Error {
+    /// What is not done like this, whoever asks: the reason, as a person would say it.
+    pub fn refused(why: &'static str) -> Self {
+        StoreError::NotAllowed(why).into()
+    }
+
+    /// More than is kept: what it is, its bytes, and how many there may be.
+    pub const fn too_large(what: &'static str, size: usize, limit: usize) -> Self {
+        Self::Store(StoreError::TooLarge { what, size, limit })
+    }
+
+    /// A mistake of the program.
+    pub fn bug(detail: impl Into<String>) -> Self {
+        StoreError::Bug(detail.into()).into()
+    }
+
     /// A short name for programs.
     pub fn kind(&self) -> &str {
         match self {
@@ -130,18 +156,29 @@ impl Error {
             Self::Recipient(error) => match error {
                 RecipientError::NotAnAccountId(_) | RecipientError::NotAnAccount { .. } => "bad_account_id",
                 RecipientError::Unknown { .. } => "unknown_recipient",
+                RecipientError::Blocked(_) => "blocked",
+                RecipientError::Request { .. } => "message_request",
                 RecipientError::Ambiguous { .. } => "ambiguous_recipient",
                 RecipientError::Store(error) => store_kind(error),
             },
             Self::Network(error) => error.kind(),
             Self::Preview(PreviewError::NoLink) => "no_link",
             Self::Preview(PreviewError::BadProxy(_)) => "bad_proxy",
+            Self::Preview(PreviewError::NotPublic(_)) => "not_public",
             Self::Preview(_) => "no_preview",
+            Self::File(FileError::TooLarge { .. }) => "too_large",
+            Self::File(FileError::NotHere) => "file_not_here",
+            Self::File(FileError::Damaged(_)) => "file_damaged",
+            Self::File(FileError::NotStripped(_)) => "not_stripped",
+            Self::File(FileError::NotAVoice(_)) => "not_a_voice",
+            Self::File(FileError::NotAFace(_)) => "not_a_picture",
+            Self::File(_) => "file",
             Self::TextTooLong { .. } => "text_too_long",
             Self::TextEmpty => "text_empty",
             Self::UnknownMessage(_) => "unknown_message",
             Self::Locked { .. } => "locked",
             Self::NotLockable { .. } => "not_lockable",
+            Self::TooManyPrograms { .. } => "too_many_programs",
             Self::Owner { .. } => "owner_unreachable",
             Self::Relayed(record) => &record.kind,
         }
@@ -154,15 +191,27 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Recipient(error) => error.hint(),
             Self::Network(error) => return error.hint(),
-            Self::ProfileName(_) => Some("use letters, digits, `-`, `_` and `.`".to_owned()),
-            Self::DisplayName(_) => Some("use a name of 1 to 100 bytes".to_owned()),
+            Self::ProfileName(_) => Some(
+                "choose a name like `work` or `alice-2`; not one that Windows keeps for devices, like `con`"
+                    .to_owned(),
+            ),
+            Self::DisplayName(_) => Some("use a name of 1 to 100 bytes that can be seen".to_owned()),
             Self::Phrase(_) => Some("compare it, word by word, with what was written down".to_owned()),
             Self::Preview(error) => Some(error.hint().to_owned()),
+            Self::File(error) => Some(error.hint().to_owned()),
             Self::TextTooLong { .. } => Some("send it in parts".to_owned()),
             Self::TextEmpty => Some("write something".to_owned()),
             Self::UnknownMessage(_) => Some("`history` shows the ids of a chat's messages".to_owned()),
-            Self::Locked { .. } => Some("`conclave unlock` asks for its passphrase".to_owned()),
+            Self::Locked { profile } if profile == "default" => {
+                Some("`conclave unlock` asks for its passphrase".to_owned())
+            }
+            Self::Locked { profile } => {
+                Some(format!("`conclave unlock --profile {profile}` asks for its passphrase"))
+            }
             Self::NotLockable { .. } => Some("`conclave account passphrase` sets one".to_owned()),
+            Self::TooManyPrograms { .. } => {
+                Some("try again when one of them has ended (some `listen`, `rpc` or bot)".to_owned())
+            }
             Self::Owner { .. } => Some("try again; if it persists, end that process".to_owned()),
             Self::Relayed(record) => return record.hint.clone(),
         };
@@ -184,7 +233,15 @@ impl Error {
             | Self::DisplayName(_)
             | Self::Phrase(_)
             | Self::Recipient(_)
-            | Self::Preview(PreviewError::NoLink | PreviewError::BadProxy(_))
+            | Self::Preview(PreviewError::NoLink | PreviewError::BadProxy(_) | PreviewError::NotPublic(_))
+            | Self::File(
+                FileError::NotAFile(_)
+                | FileError::TooLarge { .. }
+                | FileError::NotHere
+                | FileError::NotStripped(_)
+                | FileError::NotAVoice(_)
+                | FileError::NotAFace(_),
+            )
             | Self::TextTooLong { .. }
             | Self::TextEmpty
             | Self::NotLockable { .. }
@@ -196,8 +253,12 @@ impl Error {
                 | StoreError::TooLarge { .. },
             ) => ExitClass::Usage,
             Self::Network(error) => error.exit(),
-            Self::Preview(_) => ExitClass::Failed,
-            Self::Profile(_) | Self::Store(_) | Self::Locked { .. } | Self::Owner { .. } => ExitClass::Failed,
+            Self::Preview(_) | Self::File(_) => ExitClass::Failed,
+            Self::Profile(_)
+            | Self::Store(_)
+            | Self::Locked { .. }
+            | Self::TooManyPrograms { .. }
+            | Self::Owner { .. } => ExitClass::Failed,
             Self::Relayed(record) => record.exit,
         }
     }

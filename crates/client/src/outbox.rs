@@ -1,17 +1,16 @@
 //! Sending what waits: to a majority of each swarm, again and again until it is there.
 //!
-//! Two lanes: what others are to receive, each message by itself; and everything for the account's own swarm (copies for
+//! Two lanes: what others are to receive, what waits for the same one together; and everything for the account's own swarm (copies for
 //! other devices, documents, deletions) together, one request at a time. What to ask and what answers mean is in
 //! [`errand`].
 
 pub(crate) mod errand;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use conclave_crypto::AccountId;
-use conclave_proto::rpc::Request;
 use conclave_proto::rpc::answers::read_batch_answer;
 use conclave_proto::{SnodeRecord, Timestamp};
 use rand_core::{OsRng, RngCore as _};
@@ -20,16 +19,23 @@ use tokio::task::JoinSet;
 
 use crate::client::Shared;
 use crate::network::{Network, NetworkError, shuffle};
-use crate::store::{Changes, Copy, DueCopy, StoreError};
+use crate::store::{Changes, ClientStore, Copy, DueCopy, StoreError};
 use crate::types::MessageId;
 use errand::{Errand, LONGEST_PAUSE, OWN_COPIES, Verdict, pause_after};
 
 /// Members tried in one attempt. (client-messages 5.3)
 pub(crate) const MEMBERS_PER_ATTEMPT: usize = 3;
-/// Copies sent at once.
-pub(crate) const AT_ONCE: usize = 8;
+/// Requests under way at once, so that somebody who writes to hundreds does not wait for each in turn.
+pub(crate) const AT_ONCE: usize = 16;
 /// Of these to one recipient.
 pub(crate) const AT_ONCE_TO_ONE: usize = 4;
+/// Copies for one recipient that go in one request: however long the way, it is gone once for all of them. Nodes take 20.
+const TOGETHER: usize = 10;
+/// But not more than these bytes of them, since what is lost is sent again as a whole.
+const BYTES_TOGETHER: usize = 64 * 1024;
+/// Copies looked at for the next requests; those under way are due as well, and come first.
+pub(crate) const LOOKED_AT: usize = 2 * AT_ONCE * TOGETHER;
+pub(crate) const LOOKED_AT_TO_ONE: usize = (AT_ONCE_TO_ONE + 1) * TOGETHER;
 /// A member that says nothing for so long gets another one beside it.
 pub(crate) const NEXT_MEMBER: Duration = Duration::from_secs(3);
 /// Documents are pushed so long after the last change, but not later after the first one than the other: changes come in
@@ -43,26 +49,63 @@ pub(crate) const AFTER_DISK_TROUBLE: Duration = Duration::from_secs(1);
 
 /// What is being sent right now.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight(Mutex<BTreeMap<(MessageId, Copy), AccountId>>);
+pub(crate) struct InFlight(Mutex<Attempts>);
+
+#[derive(Debug, Default)]
+struct Attempts {
+    recipients: BTreeMap<u64, AccountId>,
+    copies: BTreeSet<(MessageId, Copy)>,
+    next: u64,
+}
 
 impl InFlight {
-    /// Takes a place for an attempt, if there is one for this recipient and this copy is not under way.
-    pub(crate) fn take(self: &Arc<Self>, id: &MessageId, copy: Copy, recipient: AccountId) -> Option<Flight> {
-        let mut flying = self.lock();
-        let to_same = flying.values().filter(|other| **other == recipient).count();
-        if flying.len() >= AT_ONCE || to_same >= AT_ONCE_TO_ONE || flying.contains_key(&(id.clone(), copy)) {
+    /// Takes a place for an attempt to bring these to their recipient, if there is one for it.
+    pub(crate) fn take(self: &Arc<Self>, copies: &[DueCopy]) -> Option<Flight> {
+        let recipient = copies.first()?.recipient;
+        let mut attempts = self.lock();
+        let to_same = attempts.recipients.values().filter(|other| **other == recipient).count();
+        if attempts.recipients.len() >= AT_ONCE || to_same >= AT_ONCE_TO_ONE {
             return None;
         }
-        flying.insert((id.clone(), copy), recipient);
-        Some(Flight { of: Arc::clone(self), key: (id.clone(), copy) })
+        let number = attempts.next;
+        attempts.next += 1;
+        attempts.recipients.insert(number, recipient);
+        let keys: Vec<_> = copies.iter().map(|copy| (copy.id.clone(), copy.copy)).collect();
+        attempts.copies.extend(keys.iter().cloned());
+        Some(Flight { of: Arc::clone(self), number, keys })
+    }
+
+    /// Puts together what can go in one request: copies for one recipient that have not been tried before. One that has been
+    /// goes alone, so that what a swarm refuses holds up nothing else. What is under way is left out.
+    pub(crate) fn together(&self, due: Vec<DueCopy>) -> Vec<Vec<DueCopy>> {
+        let attempts = self.lock();
+        let mut groups: Vec<Vec<DueCopy>> = Vec::new();
+        for copy in due {
+            if attempts.copies.contains(&(copy.id.clone(), copy.copy)) {
+                continue;
+            }
+            let fits = |group: &&mut Vec<DueCopy>| {
+                let is_like_it = |other: &DueCopy| other.recipient == copy.recipient && other.attempts == 0;
+                let bytes: usize = group.iter().map(|other| other.content.len()).sum();
+                group.iter().all(is_like_it)
+                    && copy.attempts == 0
+                    && group.len() < TOGETHER
+                    && bytes + copy.content.len() <= BYTES_TOGETHER
+            };
+            match groups.iter_mut().find(fits) {
+                Some(group) => group.push(copy),
+                None => groups.push(vec![copy]),
+            }
+        }
+        groups
     }
 
     /// Whether an attempt to bring this message to its recipient is under way.
     pub(crate) fn holds(&self, id: &MessageId) -> bool {
-        self.lock().contains_key(&(id.clone(), Copy::Recipient))
+        self.lock().copies.contains(&(id.clone(), Copy::Recipient))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(MessageId, Copy), AccountId>> {
+    fn lock(&self) -> MutexGuard<'_, Attempts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,12 +113,17 @@ impl InFlight {
 /// An attempt's place, given back when dropped.
 pub(crate) struct Flight {
     of: Arc<InFlight>,
-    key: (MessageId, Copy),
+    number: u64,
+    keys: Vec<(MessageId, Copy)>,
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.of.lock().remove(&self.key);
+        let mut attempts = self.of.lock();
+        attempts.recipients.remove(&self.number);
+        for key in &self.keys {
+            attempts.copies.remove(key);
+        }
     }
 }
 
@@ -155,19 +203,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 async fn next_due(shared: &Shared, now: Timestamp, busy: bool) -> Result<Option<Timestamp>, StoreError> {
     // What waits for the lane to be free is started when it is.
     let pushes = shared.pushes.due().filter(|_| !busy);
-    shared
-        .store
-        .run(move |store| {
-            let times = [
-                store.next_due(now)?,
-                store.next_own_swarm_task(now)?,
-                store.next_receipt()?,
-                store.next_expiry()?,
-                pushes,
-            ];
-            Ok(times.into_iter().flatten().min())
-        })
-        .await
+    let next = shared.store.run(move |store| store.next_look(now)).await?;
+    Ok([next, pushes].into_iter().flatten().min())
 }
 
 /// The own swarm is asked for one thing at a time: a sequence must not overtake another.
@@ -182,7 +219,7 @@ impl OwnLane {
     }
 }
 
-/// Starts an attempt for each copy that is due and finds a place. A recipient whose swarm does not answer holds up nobody
+/// Starts an attempt for the copies that are due and find a place. A recipient whose swarm does not answer holds up nobody
 /// else: there are only so many places for one.
 async fn start_due(
     shared: &Arc<Shared>,
@@ -201,16 +238,15 @@ async fn start_due(
     for changes in changes {
         shared.tell(changes);
     }
-    // Those under way are due as well, and come first.
-    let due = shared.store.run(move |store| store.due(now, 2 * AT_ONCE, 2 * AT_ONCE_TO_ONE)).await?;
+    let due = shared.store.run(move |store| store.due(now, LOOKED_AT, LOOKED_AT_TO_ONE)).await?;
     let own = *shared.account.id();
     let (to_own, to_others): (Vec<DueCopy>, Vec<DueCopy>) =
         due.into_iter().partition(|copy| copy.recipient == own);
-    for copy in to_others {
-        let Some(flight) = shared.in_flight.take(&copy.id, copy.copy, copy.recipient) else { continue };
+    for copies in shared.in_flight.together(to_others) {
+        let Some(flight) = shared.in_flight.take(&copies) else { continue };
         let shared = Arc::clone(shared);
         sending.spawn(async move {
-            send_to_recipient(&shared, copy).await;
+            send_to_recipient(&shared, copies).await;
             drop(flight);
             shared.attempts.notify_waiters();
         });
@@ -234,8 +270,7 @@ async fn start_own_lane(
     let push = push_is_due || (!copies.is_empty() && own_lane.failures.load(Ordering::Relaxed) == 0);
     let worker = Arc::clone(shared);
     let copies: Vec<DueCopy> = copies.into_iter().take(OWN_COPIES).collect();
-    let flights: Vec<Flight> =
-        copies.iter().filter_map(|copy| shared.in_flight.take(&copy.id, copy.copy, copy.recipient)).collect();
+    let flight = shared.in_flight.take(&copies);
     if push {
         shared.pushes.take();
     }
@@ -266,7 +301,7 @@ async fn start_own_lane(
         } else if documents {
             failures.store(0, Ordering::Relaxed);
         }
-        drop(flights);
+        drop(flight);
         busy.store(false, Ordering::Release);
         shared.attempts.notify_waiters();
         shared.outbox_changed.notify_one();
@@ -274,15 +309,23 @@ async fn start_own_lane(
     Ok(())
 }
 
-async fn send_to_recipient(shared: &Arc<Shared>, due: DueCopy) {
-    let (id, copy) = (due.id.clone(), due.copy);
-    match Errand::to_recipient(&shared.account, due, &mut OsRng) {
-        Ok(errand) => run_errand(shared, errand).await,
-        Err(error) => {
+async fn send_to_recipient(shared: &Arc<Shared>, copies: Vec<DueCopy>) {
+    let keys: Vec<_> = copies.iter().map(|due| (due.id.clone(), due.copy)).collect();
+    let sealing = Arc::clone(&shared.account);
+    // Sealing takes a while when there is much: not on a thread that others wait for.
+    let sealed = tokio::task::spawn_blocking(move || Errand::to_recipient(&sealing, copies, &mut OsRng));
+    match sealed.await {
+        Ok(Ok(errand)) => run_errand(shared, errand).await,
+        Ok(Err(error)) => {
             let (reason, now) =
                 (format!("the recipient's account id cannot be used: {error}"), shared.network.now());
-            note(shared, move |store| Ok(vec![store.mark_failed(&id, copy, &reason, now)?])).await;
+            let fail = move |store: &ClientStore| {
+                keys.iter().map(|(id, copy)| store.mark_failed(id, *copy, &reason, now)).collect()
+            };
+            note(shared, fail).await;
         }
+        // It is tried again by the next owner, or after the next change.
+        Err(error) => tracing::error!(%error, "bug: a message could not be sealed"),
     }
 }
 
@@ -305,7 +348,7 @@ async fn run_errand(shared: &Arc<Shared>, errand: Errand) {
 /// Notes what came of an attempt, and tells.
 async fn note(
     shared: &Shared,
-    work: impl FnOnce(&crate::store::ClientStore) -> Result<Vec<Changes>, StoreError> + Send + 'static,
+    work: impl FnOnce(&ClientStore) -> Result<Vec<Changes>, StoreError> + Send + 'static,
 ) {
     match shared.store.run(work).await {
         Ok(changes) => changes.into_iter().for_each(|changes| shared.tell(changes)),
@@ -387,7 +430,7 @@ async fn ask_member(
     let network = &shared.network;
     // Signed for this moment: another member may have taught us the time.
     let requests = errand.requests(&shared.account, network.now());
-    let reply = network.ask(member, &Request::Sequence(requests.clone())).await?;
+    let reply = network.ask(member, &errand.as_one(requests.clone())).await?;
     let answers = match read_batch_answer(&reply.body) {
         Some(answers) if reply.status == 200 => answers,
         _ => vec![(reply.status, reply.body)],
@@ -399,7 +442,7 @@ async fn ask_member(
         }
         Some(406 | 425) => {
             network.relearn_time().await;
-            if answers.len() == 1 {
+            if answers.iter().all(|(status, _)| matches!(status, 406 | 425)) {
                 return Err(NetworkError::Clock { offset_ms: network.clock_offset() });
             }
         }
@@ -414,4 +457,73 @@ pub(crate) fn in_order_of_trust(network: &Network, swarm: &[SnodeRecord]) -> Vec
     shuffle(&mut members);
     members.sort_by_key(|member| network.is_avoided(&member.ed25519));
     members
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_testkit::personas;
+
+    use super::*;
+
+    fn due(recipient: AccountId, sent_at: u64, attempts: u32, bytes: usize) -> DueCopy {
+        let sent_at = Timestamp(sent_at);
+        DueCopy {
+            id: MessageId::of(&personas::alice().account_id(), sent_at),
+            copy: Copy::Recipient,
+            recipient,
+            sent_at,
+            content: vec![0; bytes],
+            ttl: Duration::from_secs(1),
+            attempts,
+        }
+    }
+
+    fn times(groups: &[Vec<DueCopy>]) -> Vec<Vec<u64>> {
+        groups.iter().map(|group| group.iter().map(|due| due.sent_at.0).collect()).collect()
+    }
+
+    #[test]
+    fn what_waits_for_one_recipient_goes_together_and_what_has_failed_goes_alone() {
+        let (bob, eve) = (personas::bob().account_id(), personas::eve().account_id());
+        let in_flight = Arc::new(InFlight::default());
+        let all = vec![due(bob, 1, 0, 10), due(eve, 2, 0, 10), due(bob, 3, 1, 10), due(bob, 4, 0, 10)];
+        let groups = in_flight.together(all.clone());
+        assert_eq!(times(&groups), [vec![1, 4], vec![2], vec![3]]);
+        // What is under way is not sent a second time beside it.
+        let flight = in_flight.take(&groups[0]).unwrap();
+        assert_eq!(times(&in_flight.together(all.clone())), [[2], [3]]);
+        assert!(in_flight.holds(&all[3].id) && !in_flight.holds(&all[2].id));
+        drop(flight);
+        assert_eq!(times(&in_flight.together(all)), [vec![1, 4], vec![2], vec![3]]);
+    }
+
+    #[test]
+    fn a_request_holds_so_many_copies_and_so_many_bytes() {
+        let (bob, in_flight) = (personas::bob().account_id(), InFlight::default());
+        let groups = in_flight.together((0..25).map(|at| due(bob, at, 0, 10)).collect());
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
+        let groups = in_flight.together((0..3).map(|at| due(bob, at, 0, BYTES_TOGETHER / 2)).collect());
+        assert_eq!(times(&groups), [vec![0, 1], vec![2]]);
+        let groups = in_flight.together(vec![due(bob, 0, 0, 2 * BYTES_TOGETHER)]);
+        assert_eq!(groups.len(), 1, "what is larger goes all the same");
+    }
+
+    #[test]
+    fn there_are_places_for_some_recipients_and_for_fewer_requests_to_one() {
+        let in_flight = Arc::new(InFlight::default());
+        let to = |number: u8, at| {
+            in_flight.take(&[due(
+                AccountId::new(conclave_crypto::IdPrefix::Account, &[number; 32]),
+                at,
+                0,
+                1,
+            )])
+        };
+        let to_one: Vec<_> = (0..10).filter_map(|at| to(1, at)).collect();
+        assert_eq!(to_one.len(), AT_ONCE_TO_ONE);
+        let to_others: Vec<_> = (2..100).filter_map(|number| to(number, 1)).collect();
+        assert_eq!(to_one.len() + to_others.len(), AT_ONCE);
+        drop(to_one);
+        assert!(to(200, 1).is_some());
+    }
 }

@@ -3,10 +3,19 @@
 //! Only ever when the user asks for it: whoever runs the site learns that somebody with this machine's address, or that of
 //! the proxy, looks at the link. Over HTTPS with a certificate that browsers trust, and nothing else; through a SOCKS
 //! proxy the proxy also looks up the name.
+//!
+//! A link comes from somebody, and a site can send on to anywhere: without a proxy, only addresses on the public internet are
+//! asked, so that nobody reaches this machine's own servers, or those of its network, through it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use conclave_transport::address::is_public;
 use html5gum::{Token, Tokenizer};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::said::LinkPreview;
 
@@ -34,6 +43,9 @@ pub enum PreviewError {
     /// The site, or the proxy, did not give a page.
     #[error("the link's page cannot be read: {0}")]
     Unreadable(String),
+    /// The link, or what its site sends on to, is somewhere no stranger's link may lead.
+    #[error("the link leads to {0}, which is not on the public internet")]
+    NotPublic(String),
     /// There is a page, but it says nothing about itself.
     #[error("the link's page has no title")]
     NoTitle,
@@ -46,6 +58,9 @@ impl PreviewError {
             Self::NoLink => "previews are made of links that begin with https://",
             Self::BadProxy(_) => "write it like 127.0.0.1:9050",
             Self::Unreadable(_) => "send the message without a preview, or try again",
+            Self::NotPublic(_) => {
+                "send the message without a preview; through a proxy (`settings --preview-proxy`) it is the proxy that looks up names"
+            }
             Self::NoTitle => "send the message without a preview",
         }
     }
@@ -62,7 +77,7 @@ pub fn first_link(text: &str) -> Option<&str> {
 
 /// The host of a link, to be named when asking the user.
 pub fn host(link: &str) -> Option<String> {
-    link.parse::<ureq::http::Uri>().ok()?.host().map(str::to_owned)
+    link.parse::<Uri>().ok()?.host().map(str::to_owned)
 }
 
 /// Whether this is an address a proxy can have: `HOST:PORT`.
@@ -75,16 +90,67 @@ pub fn is_proxy(address: &str) -> bool {
 /// # Errors
 /// Why there is none.
 pub fn fetch(link: &str, socks: Option<&str>) -> Result<LinkPreview, PreviewError> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .https_only(true)
+    let config = config(true, socks.map(proxy).transpose()?);
+    let agent = match socks {
+        // The proxy looks up the names; the only address asked for here is its own.
+        Some(_) => ureq::Agent::new_with_config(config),
+        None => agent(config, DefaultResolver::default(), is_public),
+    };
+    page(&agent, link)
+}
+
+fn config(https_only: bool, proxy: Option<ureq::Proxy>) -> Config {
+    ureq::Agent::config_builder()
+        .https_only(https_only)
         .max_redirects(MAX_REDIRECTS)
         .timeout_global(Some(PATIENCE))
         .user_agent(USER_AGENT)
         // Never what the environment says: the user would not know.
-        .proxy(socks.map(proxy).transpose()?)
+        .proxy(proxy)
         .build()
-        .into();
-    let unreadable = |error: ureq::Error| PreviewError::Unreadable(error.to_string());
+}
+
+/// Asks only at addresses that may be dialled, also after it was sent on: every hop is looked up by the same resolver, and
+/// the very address that was checked is dialled.
+fn agent(config: Config, names: impl Resolver, may_dial: fn(IpAddr) -> bool) -> ureq::Agent {
+    ureq::Agent::with_parts(config, DefaultConnector::default(), Checked { names, may_dial })
+}
+
+/// Gives no address of a host that has one which may not be dialled.
+#[derive(Debug)]
+struct Checked<R> {
+    names: R,
+    may_dial: fn(IpAddr) -> bool,
+}
+
+/// Why [`Checked`] gave none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not on the public internet")]
+struct Refused(String);
+
+impl<R: Resolver> Resolver for Checked<R> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.names.resolve(uri, config, timeout)?;
+        if found.iter().all(|address| (self.may_dial)(address.ip())) {
+            return Ok(found);
+        }
+        Err(ureq::Error::Other(Box::new(Refused(uri.host().unwrap_or_default().to_owned()))))
+    }
+}
+
+fn page(agent: &ureq::Agent, link: &str) -> Result<LinkPreview, PreviewError> {
+    let unreadable = |error: ureq::Error| match error {
+        ureq::Error::Other(other) => match other.downcast::<Refused>() {
+            Ok(refused) => PreviewError::NotPublic(refused.0),
+            Err(other) => PreviewError::Unreadable(other.to_string()),
+        },
+        error => PreviewError::Unreadable(error.to_string()),
+    };
     let mut answer = agent.get(link).call().map_err(unreadable)?;
     let page = answer.body_mut().with_config().limit(MAX_PAGE).reader();
     let title = title(page).ok_or(PreviewError::NoTitle)?;
@@ -192,6 +258,109 @@ mod tests {
         for bad in ["", "localhost", "localhost:", ":1080", "http://x:1", "a b:1", "x:99999", "u@h:1"] {
             assert!(!is_proxy(bad), "{bad}");
         }
+    }
+
+    /// Names of a network of its own.
+    #[derive(Debug)]
+    struct Names(Vec<(&'static str, std::net::SocketAddr)>);
+
+    impl Resolver for Names {
+        fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+            let mut found = self.empty();
+            for (_, address) in self.0.iter().filter(|(name, _)| Some(*name) == uri.host()) {
+                found.push(*address);
+            }
+            if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
+        }
+    }
+
+    /// A server that answers once, and says whether anybody asked.
+    fn server(answer: String) -> (std::net::SocketAddr, std::thread::JoinHandle<()>) {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        (address, serving)
+    }
+
+    fn answer(status: &str, more: &str, body: &str) -> String {
+        format!(
+            "HTTP/1.1 {status}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    #[test]
+    fn no_link_leads_to_this_machine_or_its_network() {
+        let secret = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        secret.set_nonblocking(true).unwrap();
+        let port = secret.local_addr().unwrap().port();
+        for host in ["2130706433", "127.1", "0x7f.1"] {
+            // Where a spelling is no address to the system, it is not found.
+            let refused = fetch(&format!("https://{host}:{port}/"), None);
+            assert!(
+                matches!(&refused, Err(PreviewError::NotPublic(_) | PreviewError::Unreadable(_))),
+                "{host}: {refused:?}"
+            );
+        }
+        for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+            let refused = fetch(&format!("https://{host}:{port}/"), None);
+            assert!(matches!(&refused, Err(PreviewError::NotPublic(_))), "{host}: {refused:?}");
+        }
+        for address in [
+            "10.0.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "[fd00::1]",
+            "[fe80::1]",
+            "224.0.0.1",
+        ] {
+            let refused = fetch(&format!("https://{address}/"), None);
+            assert!(matches!(&refused, Err(PreviewError::NotPublic(_))), "{address}: {refused:?}");
+        }
+        assert!(secret.accept().is_err(), "somebody has connected");
+    }
+
+    #[test]
+    fn a_name_with_one_address_inside_is_not_asked_at_its_others() {
+        let outside = "93.184.215.14:443".parse().unwrap();
+        let inside = "192.168.0.1:443".parse().unwrap();
+        let names = Names(vec![("both.example", outside), ("both.example", inside)]);
+        let refused = page(&agent(config(true, None), names, is_public), "https://both.example/");
+        assert!(matches!(refused, Err(PreviewError::NotPublic(host)) if host == "both.example"));
+    }
+
+    #[test]
+    fn a_site_cannot_send_on_to_where_no_link_may_lead() {
+        let inside = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+        inside.set_nonblocking(true).unwrap();
+        let inside_at = inside.local_addr().unwrap();
+        let may_dial = |address: IpAddr| address == IpAddr::from([127, 0, 0, 1]);
+        let elsewhere = format!("Location: http://inside.example:{}/\r\n", inside_at.port());
+        let (site, serving) = server(answer("302 Found", &elsewhere, ""));
+        let names = Names(vec![("site.example", site), ("inside.example", inside_at)]);
+        let link = format!("http://site.example:{}/", site.port());
+        let refused = page(&agent(config(false, None), names, may_dial), &link);
+        assert!(
+            matches!(&refused, Err(PreviewError::NotPublic(host)) if host == "inside.example"),
+            "{refused:?}"
+        );
+        serving.join().unwrap();
+        assert!(inside.accept().is_err(), "somebody has connected");
+
+        let (site, serving) = server(answer("200 OK", "", "<title>Here</title>"));
+        let names = Names(vec![("site.example", site)]);
+        let found = page(
+            &agent(config(false, None), names, may_dial),
+            &format!("http://site.example:{}/", site.port()),
+        );
+        assert_eq!(found.unwrap().title.as_deref(), Some("Here"), "where it may dial, it does");
+        serving.join().unwrap();
     }
 
     #[test]

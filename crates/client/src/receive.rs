@@ -43,8 +43,12 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long a round takes at least for those who have not answered yet, when enough have.
 pub(crate) const GRACE: Duration = Duration::from_millis(1_500);
-/// Pages of one member in one round: a full inbox of small messages has some tens.
-pub(crate) const MAX_PAGES: usize = 100;
+/// The size of a page: this part of what an answer may hold (client-messages 5.3), which is a megabyte. All members give their
+/// pages at once, and each is in memory several times over while it is unpacked, so larger ones cost much memory and save
+/// little time: opening what is in a page takes longer than asking for the next.
+const PAGE: i64 = -8;
+/// Pages of one member in one round: a full inbox of small messages has a hundred or two.
+pub(crate) const MAX_PAGES: usize = 400;
 
 /// Receives until told to stop: asks everybody now and then, and has two members tell of what comes in between.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -249,9 +253,7 @@ async fn pages(
                     namespace: *namespace,
                     last_hash: *last_hash,
                     max_count: None,
-                    // Parts of what an answer may hold: half for messages, an eighth for each document
-                    // (client-messages 5.3).
-                    max_size: Some(if *namespace == Namespace::DIRECT { -2 } else { -8 }),
+                    max_size: Some(PAGE),
                     auth: Some(TimedAuth {
                         auth: Auth::by_account(shared.account.ed25519(), &signed),
                         timestamp,
@@ -401,7 +403,7 @@ mod tests {
         fn alice_writes(&self, text: &str, at: u64, seed: u64) -> StoredMessage {
             let alice = Account::from_phrase(&RecoveryPhrase::from_seed16(&personas::alice().seed()));
             let sent_at = Timestamp(NOW.0 + at);
-            let speech = Speech::Post { text, quote: None, preview: None, invitation: None };
+            let speech = Speech::Post { text, quote: None, preview: None, invitation: None, files: &[] };
             let content = speech.content(sent_at, Default::default(), None, false).to_bytes();
             let key = self.keys.id().x25519().unwrap();
             self.stored(wire::seal(&alice, &key, &content, sent_at, &mut rng(seed)))

@@ -4,6 +4,7 @@
 //! kind it is, what makes it valid, whom one may speak for); what depends on what is known here is decided by the store.
 
 mod compose;
+mod files;
 
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
@@ -11,9 +12,14 @@ use conclave_proto::content::{
     AttachmentPointer, CallMessage, ConclaveExtension, Content, DataMessage, Expiration, attachment_pointer,
     call_message, data_extraction_notification, data_message, receipt_message, typing_message,
 };
+use conclave_proto::file_url::FileUrl;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use compose::{Profile, Speech, sync_copy};
+pub use files::FileKey;
+use files::number_of;
+pub(crate) use files::{OTHERS_TAKE, with_file_keys, with_file_url};
 
 /// Receivers cut longer texts (client-messages 4.1).
 const MAX_RECEIVED_CHARS: usize = 10_000;
@@ -24,7 +30,11 @@ const MAX_EMOJI_BYTES: usize = 64;
 /// Of one receipt.
 const MAX_RECEIPTS: usize = 1_000;
 /// Words of strangers that are kept beside a text: names, titles, addresses.
-const MAX_WORDS: usize = 2_000;
+pub(crate) const MAX_WORDS: usize = 2_000;
+/// Addresses of files, in bytes.
+const MAX_FILE_URL: usize = 1_024;
+/// Names and types of files, in bytes: as long as a file system takes.
+const MAX_FILE_NAME: usize = 255;
 
 /// A message that has been opened: who says it, when, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +144,10 @@ pub struct Post {
     pub quote: Option<QuotedMessage>,
     /// What comes with it.
     pub details: Details,
+    /// Where its files are, in the order of [`Details::files`].
+    pub pointers: Vec<Pointer>,
+    /// What deletes them, and which of them each; only ever from one's own devices.
+    pub file_keys: Vec<(u32, FileKey)>,
 }
 
 /// A message that is quoted: it may be unknown here.
@@ -186,10 +200,36 @@ pub struct File {
     /// What its sender says about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,
+    /// Of a voice message that was sent from here, how long it is, in milliseconds. Nobody else is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+/// Where a file is, and what opens it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Pointer {
+    /// Its address; `None` if its sender does not say, or says too much.
+    pub url: Option<String>,
+    /// The key, 64 bytes or 32.
+    pub key: Vec<u8>,
+    /// The digest of the encrypted file; none of files in the newer format.
+    pub digest: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Pointer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pointer(hidden)")
+    }
+}
+
+impl Drop for Pointer {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
 }
 
 /// What a link leads to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkPreview {
     /// The address; it stands in the text, too.
     pub url: String,
@@ -199,7 +239,7 @@ pub struct LinkPreview {
 }
 
 /// An invitation to a community.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invitation {
     /// The address to join at, with the server's public key.
     pub url: String,
@@ -208,7 +248,7 @@ pub struct Invitation {
 }
 
 /// How messages of a chat disappear.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "mode", content = "seconds")]
 pub enum Timer {
     /// They stay.
@@ -298,7 +338,7 @@ impl Heard {
         content: &Content,
         plain: &[u8],
     ) -> Option<Self> {
-        let said = Said::read(content, sent_at);
+        let mut said = Said::read(content, sent_at);
         let data = content.data_message.as_ref();
         let claimed = data.and_then(|data| data.sync_target.as_deref());
         let mut sync_target = None;
@@ -311,6 +351,9 @@ impl Heard {
                 Said::Unsend { .. } | Said::Accepted | Said::Unknown => {}
                 Said::Call { step: CallStep::Answered | CallStep::Ended, .. } => {}
                 _ => return None,
+            }
+            if let Said::Post(post) = &mut said {
+                post.file_keys = files::keys_in(content.conclave.as_ref());
             }
         }
         let extension = content.conclave.as_ref();
@@ -390,11 +433,14 @@ impl Said {
             return Reaction::read(reaction).map_or(Self::Unknown, Self::Reaction);
         }
         // Updates of groups come with groups.
-        if data.group_update_message.is_some() || data.attachments.len() > MAX_ATTACHMENTS {
+        let ours = content.conclave.as_ref();
+        let Some(attached) =
+            files::read(&data.attachments, ours).filter(|_| data.group_update_message.is_none())
+        else {
             return Self::Unknown;
-        }
-        let text: String =
-            data.body.as_deref().unwrap_or_default().chars().take(MAX_RECEIVED_CHARS).collect();
+        };
+        let body = files::own_part(data.body.as_deref().unwrap_or_default(), ours);
+        let text: String = body.chars().take(MAX_RECEIVED_CHARS).collect();
         let invitation = data
             .open_group_invitation
             .as_ref()
@@ -402,7 +448,8 @@ impl Said {
         let preview = data.preview.first().filter(|preview| text.contains(&preview.url)).map(|preview| {
             LinkPreview { url: words(&preview.url), title: preview.title.as_deref().map(words) }
         });
-        let files: Vec<File> = data.attachments.iter().map(File::read).collect();
+        let files: Vec<File> = attached.iter().map(|pointer| File::read(pointer)).collect();
+        let pointers: Vec<Pointer> = attached.iter().map(|pointer| Pointer::read(pointer)).collect();
         if text.trim().is_empty() && files.is_empty() && invitation.is_none() {
             return Self::Unknown;
         }
@@ -412,8 +459,9 @@ impl Said {
                 sent_at: Timestamp(quote.id),
             })
         });
-        let post = Post { text, quote, details: Details { files, preview, invitation, timer: None } };
-        match content.conclave.as_ref().and_then(|ours| ours.edit.as_ref()) {
+        let details = Details { files, preview, invitation, timer: None };
+        let post = Post { text, quote, details, pointers, file_keys: Vec::new() };
+        match ours.and_then(|ours| ours.edit.as_ref()) {
             // An edit is always a text.
             Some(edit) if !post.text.trim().is_empty() => Self::Edit { target: Timestamp(edit.id), post },
             _ => Self::Post(post),
@@ -445,21 +493,57 @@ impl Reaction {
 
 /// Short, visible, and no text: a reaction is shown in the space of a letter.
 pub(crate) fn is_emoji_like(text: &str) -> bool {
+    // Letters that are emoji as well: ℹ️ Ⓜ️ 🅰️ 🅱️ 🅾️ 🅿️.
+    let is_emoji = |c| matches!(c, 'ℹ' | 'Ⓜ' | '🅰' | '🅱' | '🅾' | '🅿');
     !text.is_empty()
         && text.len() <= MAX_EMOJI_BYTES
-        && !text.chars().any(|c| c.is_control() || c.is_whitespace() || c.is_alphabetic())
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace() || (c.is_alphabetic() && !is_emoji(c)))
 }
 
 impl File {
     fn read(pointer: &AttachmentPointer) -> Self {
         Self {
-            name: pointer.file_name.as_deref().map(words),
-            content_type: pointer.content_type.as_deref().map(words),
+            name: pointer.file_name.as_deref().map(file_name),
+            content_type: pointer.content_type.as_deref().map(file_name),
             size: pointer.size().into(),
             voice: pointer.flags() & attachment_pointer::Flags::VoiceMessage as u32 != 0,
             width: pointer.width,
             height: pointer.height,
             caption: pointer.caption.as_deref().map(words),
+            duration_ms: None,
+        }
+    }
+}
+
+impl Pointer {
+    fn read(pointer: &AttachmentPointer) -> Self {
+        let key = pointer.key.clone().unwrap_or_default();
+        let fits = |url: &&str| url.len() <= MAX_FILE_URL;
+        let by_number = || (pointer.id != 0).then(|| FileUrl::of_number(pointer.id).to_string());
+        Self {
+            url: match pointer.url.as_deref().filter(|url| !url.is_empty()) {
+                Some(url) => Some(url).filter(fits).map(str::to_owned),
+                None => by_number(),
+            },
+            key: if matches!(key.len(), 32 | 64) { key } else { Vec::new() },
+            digest: pointer.digest.clone().filter(|digest| digest.len() == 32),
+        }
+    }
+
+    /// With what is said of the file.
+    pub(crate) fn to_content(&self, file: &File) -> AttachmentPointer {
+        AttachmentPointer {
+            id: number_of(self.url.as_deref()),
+            content_type: file.content_type.clone(),
+            key: Some(self.key.clone()),
+            size: u32::try_from(file.size).ok(),
+            digest: self.digest.clone(),
+            file_name: file.name.clone(),
+            flags: file.voice.then_some(attachment_pointer::Flags::VoiceMessage as u32),
+            width: file.width,
+            height: file.height,
+            caption: file.caption.clone(),
+            url: self.url.clone(),
         }
     }
 }
@@ -489,6 +573,15 @@ impl HeardProfile {
             updated: profile.last_update_seconds(),
         })
     }
+}
+
+/// A name of a file or of its type, cut to [`MAX_FILE_NAME`] bytes between characters.
+fn file_name(text: &str) -> String {
+    let mut end = text.len().min(MAX_FILE_NAME);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// Words of others, cut to a bearable length.

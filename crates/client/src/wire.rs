@@ -88,7 +88,7 @@ mod tests {
 
     fn text(text: &str, sync_target: Option<&AccountId>) -> Content {
         let profile = Profile { name: "Alice".to_owned(), ..Profile::default() };
-        let speech = Speech::Post { text, quote: None, preview: None, invitation: None };
+        let speech = Speech::Post { text, quote: None, preview: None, invitation: None, files: &[] };
         let content = speech.content(NOW, Default::default(), Some(&profile), false);
         match sync_target {
             Some(target) => sync_copy(content, target),

@@ -12,6 +12,7 @@ use conclave_client::store::OutgoingMessage;
 use conclave_client::types::MessageId;
 use conclave_crypto::{Account, AccountId, RecoveryPhrase};
 use conclave_proto::Timestamp;
+use conclave_testkit::seeds::is_long;
 use rand_core::OsRng;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -25,10 +26,6 @@ fn person(byte: u8) -> AccountId {
 
 fn profile(data: &std::path::Path) -> Profile {
     DataDir::new(data).profile(&ProfileName::default())
-}
-
-fn long() -> bool {
-    std::env::var_os("CONCLAVE_LONG").is_some_and(|value| value == "1")
 }
 
 /// Not a test by itself: the process that is killed. Queues messages and says so, for ever.
@@ -53,7 +50,7 @@ fn a_killed_owner_loses_nothing_it_acknowledged_and_its_profile_is_free_at_once(
     drop(profile(temp.path()).create(&new, &Protection::KeyFile, &mut OsRng).unwrap());
 
     let mut acknowledged: Vec<MessageId> = Vec::new();
-    for round in 0..if long() { 200 } else { 5 } {
+    for round in 0..if is_long() { 200 } else { 5 } {
         let mut owner = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "owner_to_be_killed", "--nocapture"])
             .env(OWNER_OF, temp.path())

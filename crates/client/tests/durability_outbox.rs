@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_client::said::{Heard, Post, Said};
 use conclave_client::store::{
-    ClientStore, Copy, DatabaseKey, Deletion, DueCopy, Opened, Others, OutgoingMessage, ReceivedBatch,
+    ClientStore, Copy, DatabaseKey, Deletion, DueCopy, Meta, Opened, Others, OutgoingMessage, ReceivedBatch,
     ReceivedItem, RowKind, StoreError, StoreOptions, StoredCopy,
 };
 use conclave_client::types::{MessageId, MessageState};
@@ -106,7 +106,8 @@ fn live_until_an_error(
         Ok(_) | Err(StoreError::AccountExists) => {}
         Err(error) => return Err(error),
     }
-    // Receipts go to contacts only.
+    // Receipts go to contacts only, and for what came since the account was here.
+    store.set_meta(Meta::NewAccount, b"1")?;
     store.introduce(&person(4), "Dan", NOW)?;
     store.accept(&person(4), NOW)?;
     let mut waiting: Vec<MessageId> = Vec::new();

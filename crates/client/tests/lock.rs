@@ -7,7 +7,7 @@ use conclave_client::profile::{DataDir, OpenError, ProfileName, Protection, Unlo
 use conclave_client::settings::Settings;
 use conclave_client::store::{ClientStore, DatabaseKey, StoreError, StoreOptions};
 use conclave_client::types::{Event, MessageState};
-use conclave_client::{ClientOptions, Error, Session, accounts};
+use conclave_client::{Account, ClientOptions, Error, accounts};
 use conclave_proto::network::NetworkFile;
 use serde_json::json;
 
@@ -35,9 +35,9 @@ fn place(protection: &Protection<'_>) -> Place {
 }
 
 impl Place {
-    async fn open(&self, unlock: &Unlock<'_>) -> Session {
+    async fn open(&self, unlock: &Unlock<'_>) -> Account {
         let options = ClientOptions { online: false, ..ClientOptions::default() };
-        Session::open(&self.data_dir, &self.profile, unlock, &options).await.unwrap()
+        Account::open(&self.data_dir, &self.profile, unlock, &options).await.unwrap()
     }
 
     /// Whether nobody has the database open.
@@ -52,12 +52,17 @@ impl Place {
     }
 }
 
+/// The account id of somebody.
+async fn somebody() -> String {
+    place(&Protection::KeyFile).open(&Unlock::KeyFile).await.info().await.unwrap().account_id
+}
+
 async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.unwrap()
 }
 
 /// Has the profile lock itself after so many seconds without use.
-async fn auto_lock(session: &Session, seconds: u32) -> Result<(), Error> {
+async fn auto_lock(session: &Account, seconds: u32) -> Result<(), Error> {
     let settings = session.settings().await?;
     session.set_settings(Settings { auto_lock: Some(seconds), ..settings }).await
 }
@@ -85,7 +90,7 @@ async fn a_locked_profile_stays_owned_and_answers_nothing_but_its_state() {
     });
     locked.unwrap();
     assert_eq!(kind(waited), "locked");
-    assert!(matches!(within(events.recv()).await.unwrap(), Event::Locked));
+    assert!(matches!(within(events.next()).await.unwrap(), Event::Locked));
     assert!(place.database_is_closed(), "the database is closed");
     assert!(owner.client().is_none());
 
@@ -95,7 +100,7 @@ async fn a_locked_profile_stays_owned_and_answers_nothing_but_its_state() {
         assert_eq!(refused.kind(), "locked");
         assert!(refused.hint().contains("unlock"), "{}", refused.hint());
         assert_eq!(kind(session.send_text("me", "x").await), "locked");
-        assert_eq!(kind(session.account().await), "locked");
+        assert_eq!(kind(session.info().await), "locked");
     }
     let stolen = place.data_dir.profile(&place.profile).open(&unlock);
     assert!(matches!(stolen, Err(OpenError::InUse { .. })), "{stolen:?}");
@@ -105,13 +110,13 @@ async fn a_locked_profile_stays_owned_and_answers_nothing_but_its_state() {
     assert_eq!(kind(other.unlock("wrong").await), "wrong_passphrase");
     assert!(place.database_is_closed());
     within(other.unlock(PASSPHRASE)).await.unwrap();
-    assert!(matches!(within(events.recv()).await.unwrap(), Event::Unlocked));
+    assert!(matches!(within(events.next()).await.unwrap(), Event::Unlocked));
     for session in [&owner, &other, &late] {
         assert_eq!(session.history("me", 10).await.unwrap()[0].text, "a note");
         assert!(!session.status().await.unwrap().locked);
     }
     let second = owner.send_text("me", "after").await.unwrap();
-    match within(events.recv()).await.unwrap() {
+    match within(events.next()).await.unwrap() {
         Event::Message(message) => assert_eq!(message, second, "events go on"),
         other => panic!("{other:?}"),
     }
@@ -127,7 +132,7 @@ async fn a_profile_whose_key_lies_beside_it_cannot_be_locked() {
     assert_eq!(refused.kind(), "not_lockable");
     assert!(refused.hint().contains("account passphrase"), "{}", refused.hint());
     assert_eq!(kind(auto_lock(&owner, 60).await), "not_lockable");
-    owner.account().await.unwrap();
+    owner.info().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,9 +141,67 @@ async fn a_profile_nobody_uses_is_locked_after_the_time_that_was_set() {
     let owner = place.open(&Unlock::Passphrase(PASSPHRASE)).await;
     let mut events = owner.events().await.unwrap();
     auto_lock(&owner, 1).await.unwrap();
-    assert!(matches!(within(events.recv()).await.unwrap(), Event::Locked));
+    assert!(matches!(within(events.next()).await.unwrap(), Event::Locked));
     assert!(owner.status().await.unwrap().locked);
     owner.unlock(PASSPHRASE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passphrase_is_set_changed_and_taken_away_while_the_profile_is_in_use() {
+    let place = place(&Protection::KeyFile);
+    let owner = place.open(&Unlock::KeyFile).await;
+    let other = place.open(&Unlock::KeyFile).await;
+    owner.send_text("me", "before").await.unwrap();
+    let mut events = other.events().await.unwrap();
+
+    // From a program that is attached, and while a call is under way.
+    within(other.change_passphrase(None, Some(PASSPHRASE))).await.unwrap();
+    assert!(matches!(within(events.next()).await.unwrap(), Event::Profile));
+    for session in [&owner, &other] {
+        assert_eq!(session.history("me", 10).await.unwrap()[0].text, "before");
+    }
+    within(owner.lock()).await.unwrap();
+    assert_eq!(kind(owner.unlock("wrong").await), "wrong_passphrase");
+    within(owner.unlock(PASSPHRASE)).await.unwrap();
+    auto_lock(&owner, 3_600).await.unwrap();
+
+    assert_eq!(kind(owner.change_passphrase(None, Some("another")).await), "passphrase_needed");
+    assert_eq!(kind(owner.change_passphrase(Some("wrong"), None).await), "wrong_passphrase");
+    assert_eq!(kind(owner.change_passphrase(Some(PASSPHRASE), Some("")).await), "bad_passphrase");
+    assert_eq!(owner.history("me", 10).await.unwrap().len(), 1, "refused, and nothing is lost");
+
+    within(owner.change_passphrase(Some(PASSPHRASE), Some("another"))).await.unwrap();
+    within(owner.lock()).await.unwrap();
+    assert_eq!(kind(owner.change_passphrase(Some("another"), None).await), "locked");
+    assert_eq!(kind(owner.unlock(PASSPHRASE).await), "wrong_passphrase", "the old one opens nothing");
+    within(owner.unlock("another")).await.unwrap();
+
+    within(owner.change_passphrase(Some("another"), None)).await.unwrap();
+    assert_eq!(owner.settings().await.unwrap().auto_lock, None, "nothing is left to lock it with");
+    assert_eq!(kind(owner.lock().await), "not_lockable");
+    drop(other);
+    owner.close().await;
+    let again = place.open(&Unlock::KeyFile).await;
+    assert_eq!(again.history("me", 10).await.unwrap()[0].text, "before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_failed_is_sent_again_as_a_new_one_and_no_other_is() {
+    let place = place(&Protection::KeyFile);
+    let owner = place.open(&Unlock::KeyFile).await;
+    let note = owner.send_text("me", "a note").await.unwrap();
+    let to = somebody().await;
+    let first = owner.send_text(&to, "is anybody there").await.unwrap();
+    assert_eq!(kind(owner.send_again(&first.id).await), "not_allowed", "it may still arrive");
+    assert_eq!(within(owner.take_back(&first.id)).await.unwrap().state, MessageState::Failed);
+    let second = owner.send_again(&first.id).await.unwrap();
+    assert_ne!(second.id, first.id);
+    assert_eq!(second.state, Some(MessageState::Queued));
+    let history = owner.history(&to, 10).await.unwrap();
+    let texts: Vec<_> = history.iter().map(|message| (message.id.clone(), message.text.as_str())).collect();
+    assert_eq!(texts, [(second.id, "is anybody there")]);
+    assert_eq!(kind(owner.send_again(&first.id).await), "unknown_message");
+    assert_eq!(kind(owner.send_again(&note.id).await), "not_allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::content::Content;
+use rand_core::OsRng;
 use tokio::time::Instant;
 
 use super::{Client, check_text, message, told};
@@ -12,9 +13,9 @@ use crate::error::Error;
 use crate::preview::{self, PreviewError};
 use crate::profile::DisplayName;
 use crate::said::{LinkPreview, Timer};
-use crate::settings::Settings;
-use crate::store::{Changes, ClientStore, Deletion, MAX_PAGE, StoreError};
-use crate::types::{ContactInfo, Message, MessageId};
+use crate::settings::{Settings, SettingsChange};
+use crate::store::{Changes, ClientStore, Deletion, DraftRow, MAX_PAGE, OutgoingMessage, StoreError};
+use crate::types::{ContactInfo, Draft, Message, MessageId, MessageState};
 
 impl Client {
     /// An act that gives nothing but what it changed.
@@ -50,6 +51,37 @@ impl Client {
         Ok(message(&row))
     }
 
+    /// Sends a message of one's own that failed once more, as a new message: its sent time is part of a message, and one that is
+    /// too old is refused for good. The failed one goes from this account's devices, last, so that a crash in between leaves
+    /// both. An answer to a message that is not here any more answers nothing.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; and if it is no message of one's own that failed.
+    pub async fn send_again(&self, id: &MessageId) -> Result<Message, Error> {
+        let wanted = id.clone();
+        let row = self.shared.store.run(move |store| store.message(&wanted)).await?;
+        let row = row.ok_or_else(|| Error::UnknownMessage(id.clone()))?;
+        let failed = message(&row);
+        if failed.state != Some(MessageState::Failed) {
+            return Err(Error::refused("only messages that failed are sent again"));
+        }
+        let reply_to = match failed.reply_to {
+            Some(quote) => self.find_message(quote.id.as_str()).await.ok().map(|answered| answered.id),
+            None => None,
+        };
+        let outgoing = OutgoingMessage {
+            chat: row.chat,
+            text: failed.text,
+            reply_to,
+            preview: failed.preview,
+            invitation: failed.invitation,
+            files: crate::store::files_again(&row, &mut OsRng),
+        };
+        let sent = self.send(outgoing).await?;
+        self.delete(id, Deletion::MyDevices).await?;
+        Ok(sent)
+    }
+
     /// Waits until everything that is to be sent has been, or the time is over; how much still waits then. What waits is
     /// tried again by whoever owns the profile next.
     ///
@@ -62,12 +94,19 @@ impl Client {
             let attempt = self.shared.attempts.notified();
             tokio::pin!(attempt);
             attempt.as_mut().enable();
-            let now = self.shared.network.now();
-            let waiting = self.shared.store.run(move |store| store.waiting_count(now)).await?;
-            if waiting == 0 || tokio::time::timeout_at(deadline, attempt).await.is_err() {
-                return Ok(waiting);
+            if self.still_waiting().await? == 0 {
+                return Ok(0);
+            }
+            if tokio::time::timeout_at(deadline, attempt).await.is_err() {
+                return self.still_waiting().await;
             }
         }
+    }
+
+    /// How much is to be sent that has not been.
+    async fn still_waiting(&self) -> Result<u32, Error> {
+        let now = self.shared.network.now();
+        Ok(self.shared.store.run(move |store| store.waiting_count(now)).await?)
     }
 
     /// Replaces the text of a message of one's own, for a day after it was sent. Other programs show a text that quotes
@@ -106,6 +145,25 @@ impl Client {
     pub async fn mark_read(&self, id: &MessageId) -> Result<(), Error> {
         let id = id.clone();
         self.do_it(move |store, now| store.mark_read(&id, now)).await
+    }
+
+    /// Keeps what its owner has begun to write in a conversation, on this device; an empty draft is none.
+    ///
+    /// # Errors
+    /// If it is too large.
+    pub async fn set_draft(&self, chat: &AccountId, draft: Draft) -> Result<(), Error> {
+        let (chat, row) = (*chat, DraftRow { text: draft.text, reply_to: draft.reply_to });
+        self.shared.act(move |store, _| store.set_draft(&chat, &row).map(|changes| ((), changes))).await
+    }
+
+    /// What its owner has begun to write in a conversation.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn draft(&self, chat: &AccountId) -> Result<Draft, Error> {
+        let chat = *chat;
+        let row = self.shared.store.run(move |store| store.draft(&chat)).await?.unwrap_or_default();
+        Ok(Draft { text: row.text, reply_to: row.reply_to })
     }
 
     /// Marks a conversation as unread, or takes the mark away.
@@ -248,14 +306,17 @@ impl Client {
         Ok(self.shared.store.run(ClientStore::settings).await?)
     }
 
-    /// Changes the settings of this device.
+    /// Changes settings of this device.
     ///
     /// # Errors
     /// If the proxy is none, or what the database says.
-    pub async fn set_settings(&self, settings: Settings) -> Result<(), Error> {
-        if let Some(bad) = settings.preview_proxy.as_ref().filter(|proxy| !preview::is_proxy(proxy)) {
+    pub async fn set_settings(&self, change: impl Into<SettingsChange>) -> Result<(), Error> {
+        let change = change.into();
+        let proxy = change.preview_proxy.as_ref().filter(|proxy| !proxy.is_empty());
+        if let Some(bad) = proxy.filter(|proxy| !preview::is_proxy(proxy)) {
             return Err(PreviewError::BadProxy(bad.clone()).into());
         }
-        Ok(self.shared.store.run(move |store| store.set_settings(&settings)).await?)
+        let work = move |store: &ClientStore| store.set_settings(&change.applied_to(store.settings()?));
+        Ok(self.shared.store.run(work).await?)
     }
 }

@@ -1,9 +1,9 @@
 //! Rows and changes of the database as faces and scripts get them.
 
-use crate::store::{Changes, ChatRow, Contact, MessageRow, RowKind};
+use crate::store::{Changes, ChatRow, Contact, FileState, MessageRow, RowKind};
 use crate::types::{
-    Attachment, ChatSummary, ContactInfo, Deleted, Event, Message, MessageKind, Quote, ReactionInfo,
-    StateChange, Typing,
+    Attachment, AttachmentState, ChatSummary, ContactInfo, Deleted, Draft, Event, Message, MessageKind,
+    Quote, ReactionInfo, StateChange, Typing,
 };
 
 /// What listeners are told of a transaction, in this order: what is gone, what is new, what is different.
@@ -36,12 +36,27 @@ fn state(row: &MessageRow) -> Option<StateChange> {
 
 /// A message as faces and scripts get it.
 pub(crate) fn message(row: &MessageRow) -> Message {
-    let file = |file: &crate::said::File| Attachment {
-        name: file.name.clone(),
-        path: None,
-        size: file.size,
-        content_type: file.content_type.clone(),
-        voice: file.voice,
+    let file = |(place, file): (usize, &crate::said::File)| {
+        let known = row.files.iter().find(|known| usize::try_from(known.place) == Ok(place));
+        Attachment {
+            name: file.name.clone(),
+            path: known.and_then(|known| known.path.clone()),
+            size: file.size,
+            content_type: file.content_type.clone(),
+            voice: file.voice,
+            caption: file.caption.clone(),
+            width: file.width,
+            height: file.height,
+            duration_ms: file.duration_ms,
+            state: known.map_or(AttachmentState::Remote, |known| match known.state {
+                FileState::Elsewhere => AttachmentState::Remote,
+                FileState::Wanted => AttachmentState::Fetching,
+                FileState::Here => AttachmentState::Here,
+                FileState::Sending => AttachmentState::Sending,
+                FileState::Failed => AttachmentState::Failed,
+            }),
+            reason: known.and_then(|known| known.reason.clone()),
+        }
     };
     Message {
         id: row.id.clone(),
@@ -49,10 +64,12 @@ pub(crate) fn message(row: &MessageRow) -> Message {
         from: row.author.to_hex(),
         text: row.text.clone(),
         sent_at: row.sent_at.as_millis(),
-        attachments: row.details.files.iter().map(file).collect(),
+        attachments: row.details.files.iter().enumerate().map(file).collect(),
+        outgoing: row.outgoing,
         request: row.request,
         state: row.state,
         from_name: row.author_name.clone(),
+        from_nickname: row.author_nickname.clone(),
         kind: match row.kind {
             RowKind::Post => MessageKind::Text,
             RowKind::TimerChanged => MessageKind::TimerChanged,
@@ -86,13 +103,89 @@ pub(crate) fn message(row: &MessageRow) -> Message {
     }
 }
 
+/// So much of a list of messages is handed out at once, as JSON: an answer over the profile's socket has 64 MiB at most, and a
+/// thousand messages of strangers could have more.
+const MAX_PAGE_BYTES: usize = 24 * 1024 * 1024;
+/// A message in the list of chats that is larger is cut.
+const MAX_LAST_BYTES: usize = 8 * 1024;
+/// Of its text, and of a draft, then.
+const MAX_LAST_CHARS: usize = 1_000;
+
+/// Messages as faces and scripts get them, one at least and as many as there is room for.
+pub(crate) fn page<'a>(rows: impl IntoIterator<Item = &'a MessageRow>) -> Vec<Message> {
+    let mut room = MAX_PAGE_BYTES;
+    let mut messages = Vec::new();
+    for row in rows {
+        let message = message(row);
+        let size = size(&message);
+        if size > room && !messages.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(size);
+        messages.push(message);
+    }
+    messages
+}
+
+/// How large a message is as JSON, about: what its author decides, exactly.
+fn size(message: &Message) -> usize {
+    /// Without them.
+    const REST: usize = 1_024;
+    const REST_OF_A_FILE: usize = 128;
+    let json = |text: &str| -> usize {
+        let bytes = text.bytes().map(|byte| match byte {
+            0..=0x1f => 6,
+            b'"' | b'\\' => 2,
+            _ => 1,
+        });
+        bytes.sum()
+    };
+    let maybe = |text: &Option<String>| text.as_deref().map_or(0, json);
+    let files: usize = message
+        .attachments
+        .iter()
+        .map(|file| REST_OF_A_FILE + maybe(&file.name) + maybe(&file.content_type))
+        .sum();
+    let preview = message.preview.as_ref().map_or(0, |preview| json(&preview.url) + maybe(&preview.title));
+    let invitation =
+        message.invitation.as_ref().map_or(0, |invitation| json(&invitation.url) + json(&invitation.name));
+    let reactions: usize =
+        message.reactions.iter().map(|reaction| REST_OF_A_FILE + 70 * reaction.from.len()).sum();
+    REST + json(&message.text)
+        + maybe(&message.from_name)
+        + maybe(&message.from_nickname)
+        + files
+        + preview
+        + invitation
+        + reactions
+}
+
+/// A message as it stands in the list of chats, which has a thousand of them.
+fn last(row: &MessageRow) -> Message {
+    let mut message = message(row);
+    if size(&message) > MAX_LAST_BYTES {
+        message.text = message.text.chars().take(MAX_LAST_CHARS).collect();
+        message.attachments.truncate(1);
+        message.preview = None;
+        message.invitation = None;
+        message.reactions.clear();
+    }
+    message
+}
+
 /// A line of the chat list.
 pub(crate) fn chat_summary(row: ChatRow) -> ChatSummary {
     ChatSummary {
         chat: row.id.to_hex(),
         name: row.name,
+        nickname: row.nickname,
+        is_self: row.is_self,
+        draft: row.draft.map(|draft| Draft {
+            text: draft.text.chars().take(MAX_LAST_CHARS).collect(),
+            reply_to: draft.reply_to,
+        }),
         request: row.request,
-        last: row.last.as_ref().map(message),
+        last: row.last.as_ref().map(last),
         messages: row.messages,
         unread: row.unread,
         marked_unread: row.marked_unread,
@@ -100,6 +193,7 @@ pub(crate) fn chat_summary(row: ChatRow) -> ChatSummary {
         muted_until: row.muted_until.map(conclave_proto::Timestamp::as_millis),
         timer: row.timer,
         blocked: row.blocked,
+        picture: row.picture,
     }
 }
 
@@ -112,5 +206,51 @@ pub(crate) fn contact(contact: Contact) -> ContactInfo {
         approved: contact.approved,
         approved_me: contact.approved_me,
         blocked: contact.blocked,
+        picture: contact.picture,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_crypto::{Account, RecoveryPhrase};
+    use conclave_proto::Timestamp;
+
+    use super::*;
+    use crate::said::{Details, File, Invitation, LinkPreview};
+    use crate::store::{ClientStore, OutgoingMessage};
+
+    /// As large as somebody can make a message: whatever JSON takes most bytes for.
+    fn heaviest() -> MessageRow {
+        let store = ClientStore::open_in_memory().unwrap();
+        let phrase = RecoveryPhrase::from_seed16(&[1; 16]);
+        store.set_account(&phrase, "Alice").unwrap();
+        let chat = *Account::from_phrase(&phrase).id();
+        let mut row = store.enqueue(&OutgoingMessage::text(chat, "hi"), Timestamp(1)).unwrap().0;
+        let long = |chars: usize| "\u{1}".repeat(chars);
+        let file = File { name: Some(long(255)), content_type: Some("\"".repeat(255)), ..File::default() };
+        row.text = long(10_000);
+        row.details = Details {
+            files: vec![file; 32],
+            preview: Some(LinkPreview { url: long(2_000), title: Some(long(2_000)) }),
+            invitation: Some(Invitation { url: long(2_000), name: "\\".repeat(2_000) }),
+            timer: None,
+        };
+        row
+    }
+
+    #[test]
+    fn no_page_is_larger_than_an_answer_over_the_socket_may_be() {
+        let rows = vec![heaviest(); 1_000];
+        let json = serde_json::to_string(&page(&rows)).unwrap();
+        assert!((MAX_PAGE_BYTES / 2..=MAX_PAGE_BYTES).contains(&json.len()), "{}", json.len());
+        let one = message(&rows[0]);
+        let (counted, written) = (size(&one), serde_json::to_string(&one).unwrap().len());
+        assert!((written..written + 8_192).contains(&counted), "{counted} for {written}");
+    }
+
+    #[test]
+    fn the_list_of_chats_carries_of_a_large_message_what_a_line_shows() {
+        let json = serde_json::to_string(&last(&heaviest())).unwrap();
+        assert!(json.len() <= 2 * MAX_LAST_BYTES, "{}", json.len());
     }
 }

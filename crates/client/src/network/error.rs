@@ -13,6 +13,9 @@ pub enum NetworkError {
     /// The profile belongs to no network and none was named.
     #[error("no network is known here")]
     NoNetwork,
+    /// What was given as a network file is none.
+    #[error("this is no network file: {0}")]
+    BadFile(String),
     /// No seed gave a node list that can be used.
     #[error("no seed of the network {network_id:?} gave a usable node list ({reasons})")]
     NoSeed {
@@ -36,6 +39,9 @@ pub enum NetworkError {
     /// A node on the way, or the destination, is not there.
     #[error("a service node of the path is not there")]
     NodeMissing(Ed25519Public),
+    /// The guard or a relay takes no more bytes from us for so long.
+    #[error("the service nodes on the way take no more of this client before {} s are over", .0.as_secs_f32().ceil())]
+    Metered(std::time::Duration),
     /// Something on the way failed.
     #[error("a service node on the way failed with status {0}")]
     PathFailed(u16),
@@ -50,6 +56,20 @@ pub enum NetworkError {
         /// Its words.
         text: String,
     },
+    /// The last node of a path does not pass requests on to this server.
+    #[error("a service node does not pass requests on to this server ({0})")]
+    NotPassedOn(String),
+    /// What is at a server's address, or the node before it, answers with an error and not as that server would.
+    #[error("the server cannot be reached, or is not the one it is said to be ({status} {text})")]
+    Server {
+        /// The status: 400 and the like are the server's own, 502 and 504 the node's that dialled it.
+        status: u16,
+        /// The words with it.
+        text: String,
+    },
+    /// The swarms that keep a file did not take it.
+    #[error("the service nodes did not take it: {0}")]
+    NotTaken(String),
     /// Nodes say that this machine's clock is wrong, and learning theirs did not help.
     #[error("the service nodes refuse this machine's clock, which differs from theirs by {offset_ms} ms")]
     Clock {
@@ -63,6 +83,7 @@ impl NetworkError {
         match outcome {
             Outcome::NodeNotFound(node) | Outcome::NodeNotReady(node) => Self::NodeMissing(*node),
             Outcome::PathTimeout => Self::Timeout,
+            Outcome::Metered(ms) => Self::Metered(std::time::Duration::from_millis(*ms)),
             _ => Self::PathFailed(status),
         }
     }
@@ -76,7 +97,9 @@ impl NetworkError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::NoNetwork => "no_network",
+            Self::BadFile(_) => "bad_network_file",
             Self::Refused { .. } => "refused",
+            Self::NotPassedOn(_) | Self::Server { .. } => "server",
             Self::Clock { .. } => "clock",
             Self::NoPath(_) => "no_path",
             _ => "unreachable",
@@ -89,10 +112,17 @@ impl NetworkError {
             Self::NoNetwork => {
                 "start a private one with `conclave up`, or name one with --network FILE".to_owned()
             }
+            Self::BadFile(_) => {
+                "give the content of a network.json, as whoever runs the network hands it out".to_owned()
+            }
             Self::NoPath(NoPath { needed, .. }) => {
                 format!("a network needs at least {needed} service nodes before anybody can write through it")
             }
             Self::Refused { .. } => "try again later; if it persists, update the program".to_owned(),
+            Self::NotPassedOn(_) => "try again later: another service node may pass it on".to_owned(),
+            Self::Server { .. } => {
+                "try again later, or ask whoever named the server for its address".to_owned()
+            }
             Self::Clock { .. } => "set this machine's clock".to_owned(),
             _ => "check that this machine is online and the network is running, and try again".to_owned(),
         }
@@ -101,8 +131,8 @@ impl NetworkError {
     /// What kind of failure it is.
     pub const fn exit(&self) -> ExitClass {
         match self {
-            Self::NoNetwork => ExitClass::Usage,
-            Self::Refused { .. } | Self::Clock { .. } => ExitClass::Failed,
+            Self::NoNetwork | Self::BadFile(_) => ExitClass::Usage,
+            Self::Refused { .. } | Self::Clock { .. } | Self::Server { .. } => ExitClass::Failed,
             _ => ExitClass::Unreachable,
         }
     }

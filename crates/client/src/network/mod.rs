@@ -7,6 +7,7 @@ mod error;
 mod guards;
 mod link;
 mod node_list;
+mod server;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -19,6 +20,7 @@ use conclave_onion::{NoPath, Path, PathConfig, PathEvent, PathManager, Target};
 use conclave_proto::network::{Directory, NetworkFile};
 use conclave_proto::rpc::Request;
 use conclave_proto::rpc::answers::{InfoAnswer, Stamp, extensions};
+use conclave_proto::rpc::chunk::FILE_SERVER;
 use conclave_proto::{SnodeRecord, Timestamp};
 use conclave_transport::Deadline;
 use conclave_transport::https::Client as Https;
@@ -32,9 +34,10 @@ use crate::store::{ClientStore, Meta};
 
 pub use error::NetworkError;
 use guards::GuardFile;
-use link::{LinkError, Links};
+use link::{LinkError, Links, Response};
 use node_list::Listed;
 pub use node_list::download;
+pub(crate) use server::V4_TARGET;
 
 /// How long one onion request may take. (client-messages 5.3)
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -376,6 +379,14 @@ impl Network {
         Ok(known(self).unwrap_or(false))
     }
 
+    /// At which port a node is a file server for programs of others, if it says that it is. Asked once in a run.
+    pub async fn file_server_port(&self, node: &SnodeRecord) -> Option<u16> {
+        // What is asked for does not matter: the answer has all that the node offers.
+        self.offers(node, FILE_SERVER).await.ok()?;
+        let offered = self.inner.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.get(&node.ed25519)?.iter().find_map(|offer| offer.strip_prefix(FILE_SERVER)?.parse().ok())
+    }
+
     /// Asks several nodes for the time, and takes the median. Does nothing if nobody answers.
     pub async fn learn_time(&self) {
         let Ok(directory) = self.directory().await else { return };
@@ -472,17 +483,35 @@ impl Network {
             over.take(&path);
         }
         let (outcome, result) = self.over(&path, node, request, hold).await;
-        self.paths().handle(self.now(), PathEvent::Ended { path: &path, target, outcome: &outcome });
+        self.note_outcome(&path, target, &outcome, result.is_ok()).await;
+        (Some(outcome), result)
+    }
+
+    /// What a request over a path came to is news about the path, and about the network.
+    async fn note_outcome(&self, path: &Path, target: Target, outcome: &Outcome, answered: bool) {
+        self.paths().handle(self.now(), PathEvent::Ended { path, target, outcome });
         self.keep_guards();
-        if result.is_err() {
-            self.keep_avoided().await;
-        }
-        if result.is_ok() {
+        if answered {
             let mut contact = self.lock_contact();
             contact.last = Some(self.now());
             contact.trouble = None;
+        } else {
+            self.keep_avoided().await;
         }
-        (Some(outcome), result)
+    }
+
+    /// Hands a sealed request to the guard of a path, and waits for what comes back.
+    async fn post(
+        &self,
+        path: &Path,
+        sealed: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<Response, (Outcome, NetworkError)> {
+        let posted = self.inner.links.post_onion(path.guard(), sealed, deadline).await;
+        posted.map_err(|error| match error {
+            LinkError::Timeout => (Outcome::PathTimeout, NetworkError::Timeout),
+            LinkError::Unreachable(why) => (Outcome::GuardUnreachable, NetworkError::GuardUnreachable(why)),
+        })
     }
 
     /// A path to `target`, not `avoid` if there is another.
@@ -515,15 +544,11 @@ impl Network {
             }
         };
         let sealed = sealed.expect("a path has at least one hop");
-        let guard = path.guard();
         let sent = self.inner.clock.now();
         let deadline = Deadline::after(REQUEST_TIMEOUT + hold.unwrap_or_default());
-        let response = match self.inner.links.post_onion(guard, sealed.body, deadline).await {
+        let response = match self.post(path, sealed.body, deadline).await {
             Ok(response) => response,
-            Err(LinkError::Timeout) => return (Outcome::PathTimeout, Err(NetworkError::Timeout)),
-            Err(LinkError::Unreachable(why)) => {
-                return (Outcome::GuardUnreachable, Err(NetworkError::GuardUnreachable(why)));
-            }
+            Err((outcome, error)) => return (outcome, Err(error)),
         };
         let outcome = Outcome::from_http(response.status, &response.body);
         if outcome != Outcome::Worked {

@@ -53,14 +53,16 @@ enum Task {
     Shorten { tasks: Vec<OwnSwarmTask>, hashes: Vec<MessageHash> },
 }
 
-/// What is asked of one swarm in one request: a sequence, which ends at the first part that fails.
+/// What is asked of one swarm in one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Errand {
     account: AccountId,
     tasks: Vec<Task>,
+    /// One part after the other, up to the first that fails; else all at once, each by itself.
+    in_order: bool,
 }
 
-/// What became of one part of a sequence.
+/// What became of one part of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// So many members signed for it.
@@ -72,18 +74,19 @@ pub(crate) enum Verdict {
 }
 
 impl Errand {
-    /// To bring something to its recipient.
+    /// To bring these to their recipient, who is the same of all. In whatever order they arrive, they are shown by when they
+    /// were sent.
     ///
     /// # Errors
     /// If the recipient's id is no account's: nobody can ever read it.
     pub(crate) fn to_recipient(
         keys: &Account,
-        due: DueCopy,
+        copies: Vec<DueCopy>,
         rng: &mut impl CryptoRngCore,
     ) -> Result<Self, conclave_crypto::InvalidKey> {
-        let account = due.recipient;
-        let tasks = vec![Task::copy(keys, due, rng)?];
-        Ok(Self { account, tasks })
+        let account = copies.first().map_or(*keys.id(), |due| due.recipient);
+        let tasks = copies.into_iter().map(|due| Task::copy(keys, due, rng)).collect::<Result<_, _>>()?;
+        Ok(Self { account, tasks, in_order: false })
     }
 
     /// Everything that waits for the account's own swarm; `None` if nothing does. With `push`, documents, too. Whatever the
@@ -142,7 +145,7 @@ impl Errand {
                 (false, false) => tasks.push(Task::Shorten { tasks: tasks_of_kind, hashes }),
             }
         }
-        Ok((!tasks.is_empty()).then_some(Self { account, tasks }))
+        Ok((!tasks.is_empty()).then_some(Self { account, tasks, in_order: true }))
     }
 
     /// Whose swarm is asked.
@@ -155,7 +158,12 @@ impl Errand {
         self.tasks.iter().any(|task| matches!(task, Task::Document { .. }))
     }
 
-    /// The parts of the sequence, signed for `now`.
+    /// The parts as one request.
+    pub(crate) fn as_one(&self, parts: Vec<Request>) -> Request {
+        if self.in_order { Request::Sequence(parts) } else { Request::Batch(parts) }
+    }
+
+    /// The parts of what is asked, signed for `now`.
     ///
     /// The time of a store is that of storing, not of writing: what waited for weeks, or was written under a wrong clock,
     /// is taken all the same (storage-and-onion 2.7), and lives as long as any other.

@@ -107,11 +107,15 @@ impl OpenError {
             }
             Self::Exists { .. } => "choose another name with --profile".to_owned(),
             Self::InUse { .. } => "end the other process, or use the profile through it".to_owned(),
+            Self::BadPassphrase { .. } => "choose another; a profile without one is made by giving none".to_owned(),
             Self::WrongPassphrase { .. } => "check the passphrase and try again".to_owned(),
             Self::PassphraseNeeded { .. } => {
                 "set CONCLAVE_PASSPHRASE, give --passphrase-file, or use a terminal that can ask".to_owned()
             }
-            Self::NoPassphraseNeeded { .. } => "leave the passphrase out".to_owned(),
+            Self::NoPassphraseNeeded { .. } => {
+                "leave out --passphrase-file and CONCLAVE_PASSPHRASE; `conclave account passphrase` protects a profile by one"
+                    .to_owned()
+            }
             Self::KeyMissing { path } => format!(
                 "put {} back from a backup, or restore the account from its recovery phrase into a new profile",
                 path.display()
@@ -125,7 +129,6 @@ impl OpenError {
             }
             Self::Store(error) => return error.hint(),
             Self::Io { .. } => "check that the directory exists, is yours and has room".to_owned(),
-            Self::BadPassphrase { .. } => return None,
         })
     }
 

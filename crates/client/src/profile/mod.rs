@@ -41,6 +41,11 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     os::replace_private_file(path, content)
 }
 
+/// Makes a directory that only its owner can look into, if it is not there.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    os::create_private_dir(path)
+}
+
 /// Lets nobody but the owner use a socket.
 pub(crate) fn make_socket_private(path: &Path) -> io::Result<()> {
     os::make_socket_private(path)
@@ -178,6 +183,24 @@ impl Profile {
     /// Its directory.
     pub fn dir(&self) -> PathBuf {
         self.data_dir.profiles_dir().join(self.name.as_str())
+    }
+
+    /// What of it others on this machine can read or change, and should not: its directory, its key, its database.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`] if that cannot be seen.
+    pub fn open_to_others(&self) -> Result<Vec<PathBuf>, OpenError> {
+        let dir = self.dir();
+        let mut open = Vec::new();
+        for path in [dir.clone(), dir.join("key.json"), self.database_path()] {
+            match os::is_private(&path) {
+                Ok(true) => {}
+                Ok(false) => open.push(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(OpenError::io("look at", path)(error)),
+            }
+        }
+        Ok(open)
     }
 
     /// Its database.

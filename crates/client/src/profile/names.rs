@@ -12,7 +12,7 @@ const DEVICE_NAMES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// Why a text is not a profile name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} cannot be the name of a profile: 1 to {MAX_PROFILE_NAME} of A-Z a-z 0-9 - _ . are, not beginning or ending with a dot"
+    "{name:?} cannot be the name of a profile: it has 1 to {MAX_PROFILE_NAME} of the characters A-Z a-z 0-9 - _ . and neither begins nor ends with a dot"
 )]
 pub struct InvalidProfileName {
     /// The text, shortened.
@@ -94,7 +94,7 @@ impl DisplayName {
     pub fn new(text: &str) -> Result<Self, InvalidDisplayName> {
         let trimmed = text.trim_matches(is_outer_space);
         match trimmed.len() {
-            0 => Err(InvalidDisplayName::Empty),
+            _ if !crate::is_visible(trimmed) => Err(InvalidDisplayName::Empty),
             size if size > MAX_DISPLAY_NAME => Err(InvalidDisplayName::TooLong(size)),
             _ => Ok(Self(trimmed.to_owned())),
         }
@@ -136,7 +136,9 @@ mod tests {
     #[test]
     fn a_display_name_is_trimmed_visible_and_short() {
         assert_eq!(DisplayName::new(" \u{200B}Ali ce\u{FEFF}\n").unwrap().as_str(), "Ali ce");
-        assert_eq!(DisplayName::new(" \u{2060} "), Err(InvalidDisplayName::Empty));
+        for invisible in ["", " \u{2060} ", "\u{3164}", "\u{ad}\u{202e}\u{2800}"] {
+            assert_eq!(DisplayName::new(invisible), Err(InvalidDisplayName::Empty), "{invisible:?}");
+        }
         assert_eq!(DisplayName::new(&"ü".repeat(51)), Err(InvalidDisplayName::TooLong(102)));
         assert!(DisplayName::new(&"ü".repeat(50)).is_ok());
     }

@@ -31,7 +31,18 @@ impl Profile {
         rng: &mut impl CryptoRngCore,
     ) -> Result<(), OpenError> {
         let lock = self.lock()?;
-        let (mut keys, old, store) = self.unlock(&lock, unlock)?;
+        self.change_protection_locked(&lock, unlock, protection, rng)
+    }
+
+    /// As [`Self::change_protection`], for a process that holds the profile's lock and has closed its database.
+    pub(crate) fn change_protection_locked(
+        &self,
+        lock: &File,
+        unlock: &Unlock<'_>,
+        protection: &Protection<'_>,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<(), OpenError> {
+        let (mut keys, old, store) = self.unlock(lock, unlock)?;
         drop(store);
         let path = self.key_path();
         let new = keys.prepare(&path, protection, rng)?;
@@ -53,6 +64,19 @@ impl Profile {
     /// If the key file cannot be read.
     pub fn has_passphrase(&self) -> Result<bool, OpenError> {
         key_file::has_passphrase(&self.key_path())
+    }
+
+    /// Whether this unlocks the profile, as its key file says. Opens nothing.
+    ///
+    /// # Errors
+    /// If it does not, or the key file cannot be read.
+    pub(crate) fn check(&self, unlock: &Unlock<'_>) -> Result<(), OpenError> {
+        let keys = key_file::unlock(&self.key_path(), &self.name, unlock)?;
+        if keys.keys().next().is_some() {
+            return Ok(());
+        }
+        let name = self.name.to_string();
+        Err(keys.refusal(None).unwrap_or(OpenError::WrongPassphrase { name }))
     }
 
     /// As [`Self::open`], for a process that holds the profile's lock.

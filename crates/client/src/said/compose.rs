@@ -8,17 +8,19 @@ use conclave_proto::content::{
     data_extraction_notification, data_message, receipt_message, typing_message,
 };
 
-use super::{Invitation, LinkPreview, QuotedMessage, Reaction};
+use super::files::Written;
+use super::{File, Invitation, LinkPreview, Pointer, QuotedMessage, Reaction};
 
-/// What is to be said. Pictures and files come with the pointers to them.
+/// What is to be said.
 #[derive(Clone)]
 pub(crate) enum Speech<'a> {
-    /// A text, or an invitation.
+    /// A text, files, an invitation.
     Post {
         text: &'a str,
         quote: Option<QuotedMessage>,
         preview: Option<&'a LinkPreview>,
         invitation: Option<&'a Invitation>,
+        files: &'a [(File, Pointer)],
     },
     /// A new text for a message of ours.
     Edit {
@@ -60,13 +62,14 @@ impl Profile {
     fn loki(&self) -> LokiProfile {
         LokiProfile {
             display_name: (!self.name.is_empty()).then(|| self.name.clone()),
-            profile_picture: self.picture.as_ref().map(|(url, _)| url.clone()),
+            // Blank for none: without the field, others would go on showing the last one (client-messages 4.7).
+            profile_picture: Some(self.picture.as_ref().map(|(url, _)| url.clone()).unwrap_or_default()),
             last_update_seconds: (self.updated > 0).then_some(self.updated),
         }
     }
 
     fn key(&self) -> Option<Vec<u8>> {
-        self.picture.as_ref().map(|(_, key)| key.clone())
+        Some(self.picture.as_ref().map(|(_, key)| key.clone()).unwrap_or_default())
     }
 }
 
@@ -82,9 +85,19 @@ impl Speech<'_> {
     ) -> Content {
         let mut content = Content::at(sent_at).expiring(expiration);
         match self {
-            Self::Post { text, quote, preview, invitation } => {
+            Self::Post { text, quote, preview, invitation, files } => {
+                let Written { attachments, large, for_others } = super::files::write(files, !text.is_empty());
+                if !large.is_empty() {
+                    content.conclave = Some(ConclaveExtension {
+                        large_files: large,
+                        for_others: u32::try_from(for_others.len()).ok(),
+                        ..ConclaveExtension::default()
+                    });
+                }
+                let body = format!("{text}{for_others}");
                 content.data_message = Some(DataMessage {
-                    body: (!text.is_empty()).then(|| (*text).to_owned()),
+                    body: (!body.is_empty()).then_some(body),
+                    attachments,
                     quote: quote.as_ref().map(QuotedMessage::quote),
                     preview: preview.iter().map(|preview| preview.to_content()).collect(),
                     open_group_invitation: invitation.map(|invitation| data_message::OpenGroupInvitation {

@@ -33,6 +33,7 @@ fn what_is_said_is_heard() {
     let preview = LinkPreview { url: "https://example.org".into(), title: Some("Example".into()) };
     let text = "look: https://example.org";
     let post = Post {
+        file_keys: Vec::new(),
         text: text.into(),
         quote: Some(target),
         details: Details {
@@ -40,9 +41,15 @@ fn what_is_said_is_heard() {
             invitation: Some(invitation.clone()),
             ..Details::default()
         },
+        pointers: Vec::new(),
     };
-    let words =
-        Speech::Post { text, quote: Some(target), preview: Some(&preview), invitation: Some(&invitation) };
+    let words = Speech::Post {
+        text,
+        quote: Some(target),
+        preview: Some(&preview),
+        invitation: Some(&invitation),
+        files: &[],
+    };
     assert_eq!(said(&speech(&words)), Said::Post(post));
     let edited = Post { text: "better".into(), quote: Some(target), ..Post::default() };
     assert_eq!(
@@ -158,14 +165,14 @@ fn from_oneself_only_what_is_of_use_is_heard() {
         speech(&Speech::Typing { started: true }),
         speech(&Speech::Receipt { read: true, sent_at: &[NOW] }),
         speech(&Speech::MediaSaved { sent_at: NOW }),
-        speech(&Speech::Post { text: "for whom?", quote: None, preview: None, invitation: None }),
+        speech(&Speech::Post { text: "for whom?", quote: None, preview: None, invitation: None, files: &[] }),
     ];
     for content in of_no_use {
         assert_eq!(heard_by(own, own, &content), None);
     }
     let bob = id(personas::bob());
     let copy = sync_copy(
-        speech(&Speech::Post { text: "to bob", quote: None, preview: None, invitation: None }),
+        speech(&Speech::Post { text: "to bob", quote: None, preview: None, invitation: None, files: &[] }),
         &bob,
     );
     assert_eq!(heard_by(own, own, &copy).unwrap().sync_target, Some(bob));
@@ -174,9 +181,15 @@ fn from_oneself_only_what_is_of_use_is_heard() {
 
 #[test]
 fn a_reaction_is_short_and_no_text() {
-    for good in
-        ["\u{2764}\u{fe0f}", "\u{1f602}", "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}", "1\u{fe0f}\u{20e3}"]
-    {
+    for good in [
+        "ℹ\u{fe0f}",
+        "Ⓜ\u{fe0f}",
+        "🅿\u{fe0f}",
+        "\u{2764}\u{fe0f}",
+        "\u{1f602}",
+        "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+        "1\u{fe0f}\u{20e3}",
+    ] {
         assert!(is_emoji_like(good), "{good}");
     }
     for bad in ["", "yes", " ", "\u{1f602} ", "\u{7}", &"\u{1f602}".repeat(30)] {
@@ -187,7 +200,55 @@ fn a_reaction_is_short_and_no_text() {
 #[test]
 fn notes_to_oneself_know_one_way_of_disappearing() {
     let own = id(personas::alice());
-    let note = Speech::Post { text: "note", quote: None, preview: None, invitation: None };
+    let note = Speech::Post { text: "note", quote: None, preview: None, invitation: None, files: &[] };
     let note = sync_copy(note.content(NOW, Expiration::AfterRead(60), None, false), &own);
     assert_eq!(heard_by(own, own, &note).unwrap().expiration, Expiration::AfterSend(60));
+}
+
+#[test]
+fn names_and_types_of_files_are_cut_between_characters() {
+    let pointer = AttachmentPointer {
+        file_name: Some("ü".repeat(200)),
+        content_type: Some("x".repeat(1_000)),
+        ..AttachmentPointer::default()
+    };
+    let data = DataMessage { attachments: vec![pointer], ..DataMessage::default() };
+    let Said::Post(post) = said(&Content::with_data(data, NOW)) else { panic!("a post") };
+    let file = &post.details.files[0];
+    assert_eq!(file.name.as_deref(), Some("ü".repeat(127).as_str()));
+    assert_eq!(file.content_type.as_ref().map(String::len), Some(255));
+}
+
+#[test]
+fn a_file_that_is_named_by_a_number_alone_is_at_the_file_server_that_every_client_knows() {
+    for (url, expected) in [
+        (None, Some("http://filev2.getsession.org/file/1234567890123")),
+        (Some(""), Some("http://filev2.getsession.org/file/1234567890123")),
+        (Some("http://a.example/file/1"), Some("http://a.example/file/1")),
+    ] {
+        let pointer = AttachmentPointer {
+            id: 1_234_567_890_123,
+            url: url.map(str::to_owned),
+            ..AttachmentPointer::default()
+        };
+        assert_eq!(Pointer::read(&pointer).url.as_deref(), expected);
+    }
+    assert_eq!(Pointer::read(&AttachmentPointer::default()).url, None);
+}
+
+#[test]
+fn what_deletes_files_is_heard_from_one_s_own_devices_and_from_nobody_else() {
+    let (alice, bob) = (id(personas::alice()), id(personas::bob()));
+    let files = [(File { size: 1, ..File::default() }, Pointer::default())];
+    let speech = Speech::Post { text: "", quote: None, preview: None, invitation: None, files: &files };
+    let key = FileKey::generate(&mut conclave_testkit::rng(1));
+    let content = sync_copy(speech.content(NOW, Expiration::Off, None, false), &bob);
+    let content = with_file_keys(&content.to_bytes(), &[(0, key.clone())]).unwrap();
+    let content = Content::from_bytes(&content).unwrap();
+    for (own, keys) in [(alice, vec![(0, key)]), (bob, vec![])] {
+        match heard_by(own, alice, &content).unwrap().said {
+            Said::Post(post) => assert_eq!(post.file_keys, keys),
+            other => panic!("{other:?}"),
+        }
+    }
 }

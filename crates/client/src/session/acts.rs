@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Call, Session};
+use super::call::Secret;
+use super::{Account, Call};
 use crate::error::Error;
+use crate::files::{FileContent, OpenedFile};
 use crate::said::{LinkPreview, Timer};
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsChange};
 use crate::store::Deletion;
-use crate::types::{ContactInfo, Message, MessageId};
+use crate::types::{ContactInfo, Draft, Message, MessageId, NewAttachment, PictureContent};
 
-impl Session {
+impl Account {
     /// As [`Client::wait_until_sent`](crate::Client::wait_until_sent).
     ///
     /// # Errors
@@ -33,6 +35,39 @@ impl Session {
     /// As there.
     pub async fn look_up_preview(&self, text: &str) -> Result<LinkPreview, Error> {
         self.call(Call::LookUpPreview { text: text.to_owned() }).await
+    }
+
+    /// As [`Client::fetch_file`](crate::Client::fetch_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn fetch_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
+        self.call(Call::FetchFile { id: id.clone(), place }).await
+    }
+
+    /// As [`Client::cancel_file`](crate::Client::cancel_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cancel_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
+        self.call(Call::CancelFile { id: id.clone(), place }).await
+    }
+
+    /// As [`Client::save_file`](crate::Client::save_file). A path that is not absolute is one of the process that owns the profile.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn save_file(&self, id: &MessageId, place: u32, to: Option<&str>) -> Result<Message, Error> {
+        self.call(Call::SaveFile { id: id.clone(), place, to: to.map(str::to_owned) }).await
+    }
+
+    /// The content of a file that is here, in pieces, without a copy on the disk.
+    ///
+    /// # Errors
+    /// If the file is not here yet.
+    pub async fn open_file(&self, id: &MessageId, place: u32) -> Result<FileContent, Error> {
+        let opened: OpenedFile = self.call(Call::OpenFile { id: id.clone(), place }).await?;
+        Ok(FileContent::new(opened)?)
     }
 
     /// As [`Client::edit`](crate::Client::edit).
@@ -65,6 +100,22 @@ impl Session {
     /// As there.
     pub async fn mark_read(&self, id: &MessageId) -> Result<(), Error> {
         self.call(Call::MarkRead { id: id.clone() }).await
+    }
+
+    /// As [`Client::draft`](crate::Client::draft).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn draft(&self, chat: &str) -> Result<Draft, Error> {
+        self.call(Call::Draft { chat: chat.to_owned() }).await
+    }
+
+    /// As [`Client::set_draft`](crate::Client::set_draft).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_draft(&self, chat: &str, draft: Draft) -> Result<(), Error> {
+        self.call(Call::SetDraft { chat: chat.to_owned(), draft }).await
     }
 
     /// As [`Client::set_unread`](crate::Client::set_unread).
@@ -155,12 +206,54 @@ impl Session {
         self.call(Call::RemoveContact { chat: chat.to_owned() }).await
     }
 
+    /// As [`Client::send_again`](crate::Client::send_again).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_again(&self, id: &MessageId) -> Result<Message, Error> {
+        self.call(Call::SendAgain { id: id.clone() }).await
+    }
+
+    /// Protects the profile by another passphrase, by one for the first time, or by none, while it is in use. What is asked
+    /// meanwhile waits; calls under way end with [`Error::Locked`].
+    ///
+    /// # Errors
+    /// If `present` does not unlock the profile, or the disk fails: then it is protected as it was.
+    pub async fn change_passphrase(&self, present: Option<&str>, new: Option<&str>) -> Result<(), Error> {
+        let (present, new) = (present.map(Secret::new), new.map(Secret::new));
+        self.call(Call::ChangePassphrase { present, new }).await
+    }
+
     /// As [`Client::set_display_name`](crate::Client::set_display_name).
     ///
     /// # Errors
     /// As there.
     pub async fn set_display_name(&self, name: &str) -> Result<(), Error> {
         self.call(Call::SetDisplayName { name: name.to_owned() }).await
+    }
+
+    /// As [`Client::set_picture`](crate::Client::set_picture). A path that is not absolute is one of the process that owns the profile.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_picture(&self, file: NewAttachment) -> Result<(), Error> {
+        self.call(Call::SetPicture(file)).await
+    }
+
+    /// As [`Client::remove_picture`](crate::Client::remove_picture).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove_picture(&self) -> Result<(), Error> {
+        self.call(Call::RemovePicture).await
+    }
+
+    /// As [`Client::picture`](crate::Client::picture).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn picture(&self, chat: &str, side: u32) -> Result<Option<PictureContent>, Error> {
+        self.call(Call::Picture { chat: chat.to_owned(), side }).await
     }
 
     /// As [`Client::settings`](crate::Client::settings).
@@ -175,7 +268,7 @@ impl Session {
     ///
     /// # Errors
     /// As there; and [`Error::NotLockable`] if it is to lock by itself and has no passphrase.
-    pub async fn set_settings(&self, settings: Settings) -> Result<(), Error> {
-        self.call(Call::SetSettings(settings)).await
+    pub async fn set_settings(&self, change: impl Into<SettingsChange>) -> Result<(), Error> {
+        self.call(Call::SetSettings(change.into())).await
     }
 }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::call::Call;
+use super::rpc::LOOKING;
 use super::serve::{MAX_ANSWER, read_line};
 use crate::error::{Error, ErrorRecord};
 use crate::profile::Profile;
@@ -18,6 +19,9 @@ use crate::types::Event;
 
 /// Events that a slow reader may be behind.
 const EVENT_QUEUE: usize = 1_024;
+
+/// Requests waiting to be written.
+const LINE_QUEUE: usize = 64;
 
 /// How soon an owner answers a program that attaches. One that takes longer is stopped or stuck.
 const GREETING: Duration = Duration::from_secs(5);
@@ -32,8 +36,11 @@ pub(super) struct NotAttached {
 /// A connection to the owner.
 pub(super) struct Attached {
     profile: String,
-    write: tokio::sync::Mutex<OwnedWriteHalf>,
+    /// Lines to the owner. Whoever loses interest in an answer has sent the whole line or nothing of it.
+    lines: mpsc::Sender<String>,
     waiting: Mutex<Waiting>,
+    /// The connection has ended.
+    ended: watch::Sender<bool>,
     reading: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -43,6 +50,8 @@ struct Waiting {
     answers: HashMap<u64, oneshot::Sender<Result<Value, Error>>>,
     /// Dropped when the connection ends, which ends every receiver.
     events: Option<broadcast::Sender<Event>>,
+    /// What the owner said when it turned us away.
+    turned_away: Option<ErrorRecord>,
     ended: bool,
 }
 
@@ -55,17 +64,20 @@ impl Attached {
             NotAttached { error: Error::Owner { profile: name.clone(), problem }, may_pass: true }
         })?;
         let (read, write) = stream.into_split();
+        let (lines, to_write) = mpsc::channel(LINE_QUEUE);
+        tokio::spawn(write_all(write, to_write));
         let waiting = Waiting { events: Some(broadcast::channel(EVENT_QUEUE).0), ..Waiting::default() };
         let attached = Arc::new(Self {
             profile: name,
-            write: tokio::sync::Mutex::new(write),
+            lines,
             waiting: Mutex::new(waiting),
+            ended: watch::channel(false).0,
             reading: Mutex::default(),
         });
         // The reader must not keep the connection alive when nobody else does.
         let reading = tokio::spawn(read_all(read, Arc::downgrade(&attached)));
         *attached.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        match tokio::time::timeout(GREETING, attached.exchange(&Call::Account)).await {
+        match tokio::time::timeout(GREETING, attached.exchange(&Call::Account, false)).await {
             Ok(Ok(_)) => Ok(attached),
             // It answers, and says so itself when it is asked for more.
             Ok(Err(Error::Relayed(record))) if record.kind == "locked" => Ok(attached),
@@ -74,18 +86,19 @@ impl Attached {
         }
     }
 
-    /// Asks the owner, and waits as long as the call may take.
-    pub(super) async fn call(&self, call: &Call) -> Result<Value, Error> {
-        tokio::time::timeout(call.patience(), self.exchange(call))
+    /// Asks the owner, and waits as long as the call may take. `used`: it is a use of the profile.
+    pub(super) async fn call(&self, call: &Call, used: bool) -> Result<Value, Error> {
+        tokio::time::timeout(call.patience(), self.exchange(call, used))
             .await
             .unwrap_or_else(|_| Err(self.silent()))
     }
 
-    async fn exchange(&self, call: &Call) -> Result<Value, Error> {
+    async fn exchange(&self, call: &Call, used: bool) -> Result<Value, Error> {
         let (answer, answered) = oneshot::channel();
         let id = {
             let mut waiting = self.lock();
             if waiting.ended {
+                drop(waiting);
                 return Err(self.went_away());
             }
             waiting.next_id += 1;
@@ -97,21 +110,29 @@ impl Attached {
         if let Value::Object(fields) = &mut request {
             fields.insert("jsonrpc".to_owned(), json!("2.0"));
             fields.insert("id".to_owned(), json!(id));
+            if !used {
+                fields.insert(LOOKING.to_owned(), json!(true));
+            }
         }
         let line = format!("{request}\n");
         // Also when the caller gives up: nobody waits for the answer then.
         let _forget = Forget { attached: self, id };
-        if self.write.lock().await.write_all(line.as_bytes()).await.is_err() {
-            return Err(self.went_away());
-        }
+        // Should nobody take it any more, what the owner said last is still read first.
+        let _ = self.lines.send(line).await;
         answered.await.unwrap_or_else(|_| Err(self.went_away()))
     }
 
     pub(super) async fn events(&self) -> Result<broadcast::Receiver<Event>, Error> {
         let receiver = self.lock().events.as_ref().map(broadcast::Sender::subscribe);
         let receiver = receiver.ok_or_else(|| self.went_away())?;
-        self.call(&Call::Subscribe).await?;
+        self.call(&Call::Subscribe, false).await?;
         Ok(receiver)
+    }
+
+    /// Waits until the owner is gone.
+    pub(super) async fn ended(&self) {
+        // The sender lives as long as we do.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     fn silent(&self) -> Error {
@@ -119,6 +140,9 @@ impl Attached {
     }
 
     fn went_away(&self) -> Error {
+        if let Some(record) = self.lock().turned_away.clone() {
+            return Error::Relayed(record);
+        }
         Error::Owner { profile: self.profile.clone(), problem: "went away".to_owned() }
     }
 
@@ -134,8 +158,8 @@ impl Attached {
         }
         let Some(id) = message.get("id").and_then(Value::as_u64) else {
             // Said of no request: the owner turned us away, and says why.
-            if let Some(error) = message.get("error").and_then(|error| error.get("message")?.as_str()) {
-                tracing::warn!(error, "the owner of the profile");
+            if let Some(Error::Relayed(record)) = message.get_mut("error").map(relayed) {
+                self.lock().turned_away = Some(record);
             }
             return;
         };
@@ -186,6 +210,15 @@ fn relayed(error: &mut Value) -> Error {
     }
 }
 
+/// Ends with the connection, or when nobody has a handle to it any more.
+async fn write_all(mut write: OwnedWriteHalf, mut lines: mpsc::Receiver<String>) {
+    while let Some(line) = lines.recv().await {
+        if write.write_all(line.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn read_all(read: OwnedReadHalf, attached: std::sync::Weak<Attached>) {
     let mut lines = BufReader::new(read);
     while let Ok(Some(line)) = read_line(&mut lines, MAX_ANSWER).await {
@@ -198,5 +231,7 @@ async fn read_all(read: OwnedReadHalf, attached: std::sync::Weak<Attached>) {
         // Dropping the senders wakes those who wait.
         waiting.answers.clear();
         waiting.events = None;
+        drop(waiting);
+        attached.ended.send_replace(true);
     }
 }

@@ -1,39 +1,51 @@
 //! What every face uses: a profile, whether this process owns it or another one does.
 //!
-//! At most one process owns a profile. [`Session::open`] becomes the owner, and then serves the
+//! At most one process owns a profile. [`Account::open`] becomes the owner, and then serves the
 //! local socket for others; or, if there is an owner, attaches to it. Every call works the same
 //! either way, because both go through [`Call`].
 
 mod acts;
 mod attached;
 mod call;
+mod conversation;
 mod owner;
+pub mod rpc;
+mod schema;
 mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::client::{Client, ClientOptions};
 use crate::error::Error;
 use crate::profile::{DataDir, OpenError, OwnedProfile, ProfileName, Unlock};
+use crate::store::Place;
 use crate::types::{
     AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, NewMessage, Search,
     SearchResult, SentState, Status,
 };
 
 use attached::{Attached, NotAttached};
-pub use call::{Call, Secret};
+pub use call::{Call, HistoryPlace, RecoveryWords, Resolved, Secret};
+pub use conversation::Conversation;
 use owner::Owner;
 
 /// How often, and at which distance, it is tried again while an owner is just starting or stopping.
 const OPEN_TRIES: u32 = 40;
 const OPEN_PAUSE: Duration = Duration::from_millis(100);
+/// How long those who use a session too are given to let go of it, and how often it is looked.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+const LET_GO_PAUSE: Duration = Duration::from_millis(10);
 
-/// A profile that can be used.
-pub struct Session {
+/// An account in use: what it can do, asked of this process or of the one that owns its profile.
+///
+/// Every method is cancelled by dropping its future. What was asked for is then done or not, never half: a queued message is
+/// queued whole, and waiting ends.
+pub struct Account {
     kind: Kind,
 }
 
@@ -42,7 +54,7 @@ enum Kind {
     Attached(Arc<Attached>),
 }
 
-impl Session {
+impl Account {
     /// Opens a profile: as its owner, or through its owner.
     ///
     /// # Errors
@@ -120,8 +132,16 @@ impl Session {
     ///
     /// # Errors
     /// As [`Client::account`].
-    pub async fn account(&self) -> Result<AccountInfo, Error> {
+    pub async fn info(&self) -> Result<AccountInfo, Error> {
         self.call(Call::Account).await
+    }
+
+    /// Whose account id a text means: an account id, a contact's name, or `me`.
+    ///
+    /// # Errors
+    /// As [`Client::resolve_chat`].
+    pub async fn resolve(&self, chat: &str) -> Result<Resolved, Error> {
+        self.call(Call::Resolve { chat: chat.to_owned() }).await
     }
 
     /// Queues a text for an account id, a contact's name, or `me`.
@@ -183,7 +203,15 @@ impl Session {
     /// # Errors
     /// As [`Client::resolve`] and [`Client::history`].
     pub async fn history(&self, chat: &str, limit: u32) -> Result<Vec<Message>, Error> {
-        self.call(Call::History { chat: chat.to_owned(), limit }).await
+        self.history_at(chat, limit, Place::Newest).await
+    }
+
+    /// A page of the messages with an account id, a contact's name, or `me`; oldest first.
+    ///
+    /// # Errors
+    /// As [`Client::resolve`] and [`Client::history_at`].
+    pub async fn history_at(&self, chat: &str, limit: u32, place: Place) -> Result<Vec<Message>, Error> {
+        self.call(Call::History { chat: chat.to_owned(), limit, place: place.into() }).await
     }
 
     /// As [`Client::search`].
@@ -218,6 +246,14 @@ impl Session {
         self.call(Call::Status).await
     }
 
+    /// As [`Client::check_database`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn check_database(&self) -> Result<(), Error> {
+        self.call(Call::CheckDatabase).await
+    }
+
     /// Locks the profile: nothing is received or sent, the database is closed and its key forgotten, until
     /// [`Self::unlock`]. The process goes on owning the profile; calls under way end with [`Error::Locked`], as do all others
     /// but [`Self::status`] and [`Self::events`].
@@ -236,37 +272,116 @@ impl Session {
         self.call(Call::Unlock { passphrase: Secret::new(passphrase) }).await
     }
 
+    /// Ends a session that others use too, once they have let go of it; they are given some seconds. Whether they have: if
+    /// not, the session ends with the last of them.
+    pub async fn close_shared(mut session: Arc<Self>) -> bool {
+        let deadline = tokio::time::Instant::now() + LET_GO_WITHIN;
+        loop {
+            match Arc::try_unwrap(session) {
+                Ok(session) => {
+                    session.close().await;
+                    return true;
+                }
+                Err(_) if tokio::time::Instant::now() > deadline => return false,
+                // Tasks that were ended let go at their next step.
+                Err(shared) => session = shared,
+            }
+            tokio::time::sleep(LET_GO_PAUSE).await;
+        }
+    }
+
+    /// Does what is asked, as data: for doors through which other programs come.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub async fn answer(&self, call: Call) -> Result<Value, Error> {
+        match &self.kind {
+            Kind::Owner { owner, .. } => owner.answer(call, true).await,
+            Kind::Attached(attached) => attached.call(&call, true).await,
+        }
+    }
+
+    /// As [`Self::answer`], but no use of the profile: a screen that reads what changed does not keep a profile from locking by
+    /// itself.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub async fn look(&self, call: Call) -> Result<Value, Error> {
+        match &self.kind {
+            Kind::Owner { owner, .. } => owner.answer(call, false).await,
+            Kind::Attached(attached) => attached.call(&call, false).await,
+        }
+    }
+
+    /// The recovery phrase of the account. Whoever sees it has the account, so whoever asks has to prove once more that the
+    /// profile is theirs.
+    ///
+    /// # Errors
+    /// If it is not what unlocks the profile, or the profile is locked.
+    pub async fn phrase(&self, unlock: &Unlock<'_>) -> Result<RecoveryWords, Error> {
+        let passphrase = match unlock {
+            Unlock::KeyFile => None,
+            Unlock::Passphrase(passphrase) => Some(Secret::new(passphrase)),
+        };
+        self.call(Call::RecoveryPhrase { passphrase }).await
+    }
+
     /// What happens from now on. Ends when the owner of the profile does.
     ///
     /// # Errors
     /// If the owner does not answer.
-    pub async fn events(&self) -> Result<broadcast::Receiver<Event>, Error> {
+    pub async fn events(&self) -> Result<Events, Error> {
+        Ok(Events(match &self.kind {
+            Kind::Owner { owner, .. } => owner.events(),
+            Kind::Attached(attached) => attached.events().await?,
+        }))
+    }
+
+    /// Waits until another process that owns the profile has ended. For ever, if this one owns it.
+    pub async fn ended(&self) {
         match &self.kind {
-            Kind::Owner { owner, .. } => Ok(owner.events()),
-            Kind::Attached(attached) => attached.events().await,
+            Kind::Owner { .. } => std::future::pending().await,
+            Kind::Attached(attached) => attached.ended().await,
         }
     }
 
-    /// Ends the session. An owner stops receiving and sending, and lets go of the profile.
+    /// Ends the session. An owner stops receiving and sending, and lets go of the profile: when this returns, another process
+    /// can own it.
     pub async fn close(self) {
         if let Kind::Owner { owner, server } = self.kind {
             server.stop().await;
             owner.close().await;
+            // Calls of attached programs were told to end, and own the profile until they have.
+            let deadline = tokio::time::Instant::now() + LET_GO_WITHIN;
+            while Arc::strong_count(&owner) > 1 && tokio::time::Instant::now() < deadline {
+                tokio::time::sleep(LET_GO_PAUSE).await;
+            }
         }
     }
 
     async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
-        let value = match &self.kind {
-            Kind::Owner { owner, .. } => owner.answer(call).await?,
-            Kind::Attached(attached) => attached.call(&call).await?,
-        };
-        serde_json::from_value(value)
+        serde_json::from_value(self.answer(call).await?)
             .map_err(|e| crate::store::StoreError::Bug(format!("an answer of the wrong shape: {e}")).into())
     }
 }
 
-impl std::fmt::Debug for Session {
+/// What happens in a profile, one event after the other.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    /// The next event, when it happens; `None` when the owner of the profile ends. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(_)) => Some(Event::Missed),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.is_owner() { "Session(owner)" } else { "Session(attached)" })
+        f.write_str(if self.is_owner() { "Account(owner)" } else { "Account(attached)" })
     }
 }

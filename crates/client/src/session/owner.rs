@@ -8,6 +8,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use rand_core::OsRng;
 use serde_json::Value;
 use tokio::sync::{Notify, RwLock, broadcast, watch};
 use tokio::time::Instant;
@@ -15,7 +16,8 @@ use tokio::time::Instant;
 use super::call::{self, Call, json};
 use crate::client::{Client, ClientOptions, EVENT_QUEUE};
 use crate::error::Error;
-use crate::profile::{OwnedProfile, Profile, Unlock};
+use crate::profile::{OwnedProfile, Profile, Protection, Unlock};
+use crate::settings::SettingsChange;
 use crate::types::{Event, Status};
 
 /// How often it is looked whether the profile is to be locked for want of use. The setting can change in between.
@@ -71,11 +73,27 @@ impl Owner {
         self.events.subscribe()
     }
 
-    /// Does what is asked.
-    pub(super) async fn answer(&self, call: Call) -> Result<Value, Error> {
+    /// The recovery phrase, for whoever can unlock the profile.
+    async fn phrase(&self, passphrase: Option<call::Secret>) -> Result<call::RecoveryWords, Error> {
+        let place = self.place.clone();
+        // A passphrase takes its time.
+        let checking = move || place.check(&unlock_with(passphrase.as_ref()));
+        tokio::task::spawn_blocking(checking).await.map_err(|stopped| bug(&stopped))??;
+        self.touch();
+        let client = self.client.read().await;
+        let words = client.as_ref().ok_or_else(|| self.locked())?.phrase().await?;
+        Ok(call::RecoveryWords { words: call::Secret::new(&words) })
+    }
+
+    /// Does what is asked. `used`: it is a use of the profile.
+    pub(super) async fn answer(self: &Arc<Self>, call: Call, used: bool) -> Result<Value, Error> {
         match call {
             Call::Lock => self.lock().await.map(|()| Value::Null),
+            Call::RecoveryPhrase { passphrase } => self.phrase(passphrase).await.map(json),
             Call::Unlock { passphrase } => self.unlock(passphrase).await.map(|()| Value::Null),
+            Call::ChangePassphrase { present, new } => {
+                self.change_passphrase(present, new).await.map(|()| Value::Null)
+            }
             call => {
                 let mut locking = self.locking.subscribe();
                 let client = self.client.read().await;
@@ -90,7 +108,7 @@ impl Owner {
                         | Call::Unprinted { .. }
                         | Call::MarkPrinted { .. }
                 );
-                if !idle {
+                if used && !idle {
                     self.touch();
                 }
                 let sets_it = matches!(call, Call::SetSettings(_));
@@ -124,9 +142,14 @@ impl Owner {
         Error::Locked { profile: self.place.name().to_string() }
     }
 
-    /// Ends what is under way, closes the database, and forgets its key.
-    pub(super) async fn lock(&self) -> Result<(), Error> {
+    /// Ends what is under way, closes the database, and forgets its key. Goes through also when nobody waits for it any more.
+    async fn lock(self: &Arc<Self>) -> Result<(), Error> {
         self.check_lockable()?;
+        let owner = Arc::clone(self);
+        tokio::spawn(async move { owner.lock_now().await }).await.map_err(|stopped| bug(&stopped))
+    }
+
+    async fn lock_now(&self) {
         self.locking.send_replace(true);
         let mut client = self.client.write().await;
         if let Some(client) = client.take() {
@@ -135,7 +158,6 @@ impl Owner {
             let _ = self.events.send(Event::Locked);
         }
         self.locking.send_replace(false);
-        Ok(())
     }
 
     fn check_lockable(&self) -> Result<(), Error> {
@@ -153,12 +175,73 @@ impl Owner {
         let (place, lock) = (self.place.clone(), self.place.same_lock(&self.lock)?);
         // A passphrase takes its time.
         let opening = move || place.open_locked(lock, &Unlock::Passphrase(passphrase.as_str()));
-        let owned = tokio::task::spawn_blocking(opening)
-            .await
-            .map_err(|stopped| crate::store::StoreError::Bug(stopped.to_string()))??;
+        let owned = tokio::task::spawn_blocking(opening).await.map_err(|stopped| bug(&stopped))??;
         *client = Some(Client::start_telling(owned, self.options.clone(), self.events.clone())?);
         self.touch();
         let _ = self.events.send(Event::Unlocked);
+        Ok(())
+    }
+
+    /// Protects the profile otherwise. The process goes on owning it; what is asked meanwhile waits. Goes through also when nobody
+    /// waits for it any more.
+    async fn change_passphrase(
+        self: &Arc<Self>,
+        present: Option<call::Secret>,
+        new: Option<call::Secret>,
+    ) -> Result<(), Error> {
+        let owner = Arc::clone(self);
+        tokio::spawn(async move { owner.change_passphrase_now(present, new).await })
+            .await
+            .map_err(|stopped| bug(&stopped))?
+    }
+
+    async fn change_passphrase_now(
+        &self,
+        present: Option<call::Secret>,
+        new: Option<call::Secret>,
+    ) -> Result<(), Error> {
+        // Before anything is ended, whether it can work at all.
+        let (place, allowed) = (self.place.clone(), present.clone());
+        let checking = move || place.check(&unlock_with(allowed.as_ref()));
+        tokio::task::spawn_blocking(checking).await.map_err(|stopped| bug(&stopped))??;
+
+        self.locking.send_replace(true);
+        let mut client = self.client.write().await;
+        self.locking.send_replace(false);
+        let Some(former) = client.take() else { return Err(self.locked()) };
+        former.shutdown().await;
+        drop(former);
+        let (place, lock, protected) = (self.place.clone(), self.place.same_lock(&self.lock)?, new.is_some());
+        let changing = move || {
+            let protection = new
+                .as_ref()
+                .map_or(Protection::KeyFile, |passphrase| Protection::Passphrase(passphrase.as_str()));
+            let (before, after) = (unlock_with(present.as_ref()), unlock_with(new.as_ref()));
+            let changed = place.change_protection_locked(&lock, &before, &protection, &mut OsRng);
+            let open = |unlock: &Unlock<'_>| place.open_locked(place.same_lock(&lock)?, unlock);
+            // A change that failed left it as it was, or as was asked for: whichever opens it.
+            let opened =
+                open(&after).or_else(|error| if changed.is_err() { open(&before) } else { Err(error) });
+            (changed, opened)
+        };
+        let (changed, opened) =
+            tokio::task::spawn_blocking(changing).await.map_err(|stopped| bug(&stopped))?;
+        let start = |owned| Client::start_telling(owned, self.options.clone(), self.events.clone());
+        let started = match opened.map_err(Error::from).and_then(start) {
+            Ok(started) => client.insert(started),
+            Err(error) => {
+                let _ = self.events.send(Event::Locked);
+                return Err(error);
+            }
+        };
+        changed?;
+        if !protected {
+            // There is nothing left to lock it with.
+            started.set_settings(SettingsChange { auto_lock: Some(0), ..SettingsChange::default() }).await?;
+        }
+        self.touch();
+        // Whoever shows whether there is a passphrase looks again.
+        let _ = self.events.send(Event::Profile);
         Ok(())
     }
 
@@ -180,7 +263,7 @@ impl Owner {
     }
 
     /// Locks it if it was idle for as long as its setting says; gives when to look again.
-    async fn lock_if_idle(&self) -> Duration {
+    async fn lock_if_idle(self: &Arc<Self>) -> Duration {
         let limit = match self.client.read().await.as_ref() {
             Some(client) => client.settings().await.ok().and_then(|settings| settings.auto_lock),
             None => None,
@@ -207,6 +290,14 @@ impl Drop for Owner {
             watching.abort();
         }
     }
+}
+
+fn unlock_with(passphrase: Option<&call::Secret>) -> Unlock<'_> {
+    passphrase.map_or(Unlock::KeyFile, |passphrase| Unlock::Passphrase(passphrase.as_str()))
+}
+
+fn bug(stopped: &tokio::task::JoinError) -> Error {
+    crate::store::StoreError::Bug(stopped.to_string()).into()
 }
 
 async fn lock_when_idle(owner: Weak<Owner>, look: Arc<Notify>) {

@@ -8,6 +8,7 @@
 //! * a placeholder for a deleted message is there only where the message has been: who comes later finds neither;
 //! * where a message from the future stands: where it arrived, as the one order wants it; and with it, in that chat, how far
 //!   was read: a position is a time, and the same time is before that message on one device and behind it on another;
+//! * whether a message is unread that came after its place was read past: where it came in time, it was read with the others;
 //! * a reaction that was sent while a timer was on: it leaves the swarm with the timer, whoever begins later has only what
 //!   it was made to (the reaction carries the timer for other clients, which keep it with its message);
 //! * what somebody who is blocked said: it is dropped where the block is known when it comes;
@@ -31,6 +32,9 @@ use crate::types::{MessageId, MessageState};
 struct Seen {
     rows: BTreeMap<MessageId, MessageRow>,
     order: Vec<(Timestamp, MessageId)>,
+    late: BTreeSet<MessageId>,
+    /// How many items wait until the chat is there again.
+    set_aside: usize,
     contact: Option<Contact>,
     position: Timestamp,
     marked: bool,
@@ -110,6 +114,8 @@ impl World {
         let chats = store.chats(1_000)?;
         Ok(Seen {
             order: store.sorted_by(&chat)?,
+            late: store.late(&chat)?.into_iter().collect(),
+            set_aside: store.set_aside_of(&chat)?,
             contact: store.contact(&chat)?,
             position,
             marked,
@@ -131,7 +137,8 @@ impl World {
         let unread = seen
             .order
             .iter()
-            .filter(|(at, id)| *at > seen.position && seen.rows.get(id).is_some_and(|row| !row.outgoing))
+            .filter(|(at, id)| *at > seen.position || seen.late.contains(id))
+            .filter(|(_, id)| seen.rows.get(id).is_some_and(|row| !row.outgoing))
             .count();
         if seen.unread.is_some_and(|counted| counted != unread as u64) {
             return Err(self.wrong(device, &format!("{:?} unread messages are {unread}", seen.unread)));
@@ -163,10 +170,16 @@ impl World {
             let is_said = !erased || row.kind == RowKind::Post;
             !hidden_somewhere && (row.outgoing || !blocked) && outlives && is_said
         };
-        for (of, rows, others) in [(one, &a.rows, &b.rows), (other, &b.rows, &a.rows)] {
+        // What was in the swarm before a chat was hidden waits, on a device that came later, until it is shown again.
+        let is_hidden = known.priority < 0;
+        for (of, rows, others, waiting) in
+            [(one, &a.rows, &b.rows, b.set_aside), (other, &b.rows, &a.rows, a.set_aside)]
+        {
+            let mut missing = 0;
             for (id, row) in rows.iter().filter(|(_, row)| counts(row)) {
                 match others.get(id) {
                     None if row.kind == RowKind::Deleted => {}
+                    None if is_hidden && missing < waiting => missing += 1,
                     None => {
                         return differ(format!(
                             "only {} has {} ({:?} {:?})",
@@ -201,6 +214,7 @@ impl World {
         let in_time = |seen: &Seen| {
             let rows = seen.order.iter().filter_map(|(_, id)| seen.rows.get(id));
             rows.filter(|row| counts(row) && !from_the_future.contains(&row.id))
+                .filter(|row| !is_hidden || (a.rows.contains_key(&row.id) && b.rows.contains_key(&row.id)))
                 .filter(|row| row.kind != RowKind::Deleted)
                 .map(|row| row.id.clone())
                 .collect::<Vec<_>>()
@@ -222,9 +236,10 @@ impl World {
         let unread = |seen: &Seen| -> Vec<MessageId> {
             let rows = seen.order.iter().filter(|(at, _)| *at > seen.position && Some(*at) > learnt_from);
             rows.filter(|(_, id)| {
-                seen.rows
-                    .get(id)
-                    .is_some_and(|row| !row.outgoing && counts(row) && row.kind != RowKind::Deleted)
+                let of_both = a.rows.contains_key(id) && b.rows.contains_key(id);
+                seen.rows.get(id).is_some_and(|row| {
+                    !row.outgoing && counts(row) && row.kind != RowKind::Deleted && (of_both || !is_hidden)
+                })
             })
             .map(|(_, id)| id.clone())
             .collect()
@@ -263,6 +278,9 @@ impl World {
 
     fn has_what_was_acknowledged(&self, device: usize, with: usize, seen: &Seen) -> Outcome {
         let person = self.devices[device].person;
+        // As many as wait for a hidden chat to be shown again may be missing from it.
+        let is_hidden = seen.contact.as_ref().is_some_and(|contact| contact.priority < 0);
+        let mut waiting = if is_hidden { seen.set_aside } else { 0 };
         for (id, message) in &self.ledger.messages {
             let received = message.author == with && message.to == person;
             let sent = message.author == person && message.to == with;
@@ -282,6 +300,10 @@ impl World {
                 continue;
             }
             if seen.rows.get(id).is_none_or(|row| row.kind != RowKind::Post) {
+                if waiting > 0 {
+                    waiting -= 1;
+                    continue;
+                }
                 return Err(self.wrong(
                     device,
                     &format!(
@@ -384,6 +406,7 @@ fn nobody(person: &super::world::Person) -> Contact {
         priority: 0,
         timer: crate::said::Timer::Off,
         muted_until: None,
+        picture: None,
     }
 }
 

@@ -19,7 +19,7 @@ const QUIET: u64 = 5 * MINUTE;
 
 impl World {
     /// Everything that happens in this world.
-    pub(super) fn run(&mut self) -> Outcome {
+    pub(super) fn takes_its_course(&mut self) -> Outcome {
         for person in 0..self.people.len() {
             for _ in 0..1 + self.below(3) {
                 self.add_device(person)?;

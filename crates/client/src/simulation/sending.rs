@@ -10,7 +10,8 @@ use super::coverage::Kind;
 use super::world::{Asked, Event, Outcome, World};
 use crate::outbox::errand::{Errand, LONGEST_PAUSE, OWN_COPIES, Verdict, pause_after};
 use crate::outbox::{
-    self, AFTER_DISK_TROUBLE, AT_ONCE, AT_ONCE_TO_ONE, LOOK_AT_DOCUMENTS, MEMBERS_PER_ATTEMPT, NEXT_MEMBER,
+    self, AFTER_DISK_TROUBLE, LOOK_AT_DOCUMENTS, LOOKED_AT, LOOKED_AT_TO_ONE, MEMBERS_PER_ATTEMPT,
+    NEXT_MEMBER,
 };
 use crate::store::{Changes, Copy, DueCopy, StoreError};
 use crate::types::MessageId;
@@ -29,7 +30,7 @@ pub(super) struct Flight {
     /// What is brought: in this order, first of all requests.
     copies: Vec<(MessageId, Copy)>,
     of_own_lane: bool,
-    _places: Vec<outbox::Flight>,
+    _place: Option<outbox::Flight>,
 }
 
 impl World {
@@ -50,12 +51,13 @@ impl World {
         self.with_store(device, |store, now| store.drop_overdue(now))?;
         self.act(device, |store, now| store.queue_receipts(now))?;
         self.act(device, |store, now| store.expire(now))?;
-        let due = self.with_store(device, |store, now| store.due(now, 2 * AT_ONCE, 2 * AT_ONCE_TO_ONE))?;
+        let due = self.with_store(device, |store, now| store.due(now, LOOKED_AT, LOOKED_AT_TO_ONE))?;
         let own = *self.people[person].keys.id();
         let (to_own, to_others): (Vec<DueCopy>, Vec<DueCopy>) =
             due.unwrap_or_default().into_iter().partition(|copy| copy.recipient == own);
-        for copy in to_others {
-            self.sends(device, copy)?;
+        let Some(process) = &self.devices[device].process else { return Ok(()) };
+        for copies in process.in_flight.together(to_others) {
+            self.sends(device, copies)?;
         }
         self.starts_own_lane(device, to_own, now)?;
         if std::mem::take(&mut self.devices[device].in_trouble) {
@@ -68,36 +70,29 @@ impl World {
     fn sleeps(&mut self, device: usize, now: Timestamp) -> Outcome {
         let Some(process) = &self.devices[device].process else { return Ok(()) };
         let pushes = process.pushes.due().filter(|_| !process.lane_busy);
-        let next = self.with_store(device, |store, _| {
-            let times = [
-                store.next_due(now)?,
-                store.next_own_swarm_task(now)?,
-                store.next_receipt()?,
-                store.next_expiry()?,
-                pushes,
-            ];
-            Ok(times.into_iter().flatten().min())
-        })?;
+        let next = self.with_store(device, |store, _| store.next_look(now))?;
+        let next = [next.flatten(), pushes].into_iter().flatten().min();
         let longest = if self.network.slow_pace { self.pace() } else { LONGEST_PAUSE.as_millis() as u64 };
-        let wait = next.flatten().map_or(longest, |at| at.since(now).as_millis() as u64);
+        let wait = next.map_or(longest, |at| at.since(now).as_millis() as u64);
         self.wake_at(device, wait.clamp(1, longest));
         Ok(())
     }
 
-    fn sends(&mut self, device: usize, due: DueCopy) -> Outcome {
-        let Some(to) = self.person_of(&due.recipient) else { return Ok(()) };
+    fn sends(&mut self, device: usize, copies: Vec<DueCopy>) -> Outcome {
+        let Some(to) = copies.first().and_then(|due| self.person_of(&due.recipient)) else { return Ok(()) };
         let person = self.devices[device].person;
         let Some(process) = &self.devices[device].process else { return Ok(()) };
-        let Some(place) = process.in_flight.take(&due.id, due.copy, due.recipient) else { return Ok(()) };
-        let key = (due.id.clone(), due.copy);
+        let Some(place) = process.in_flight.take(&copies) else { return Ok(()) };
+        let keys: Vec<_> = copies.iter().map(|due| (due.id.clone(), due.copy)).collect();
         if self.bug == Some(Bug::SentBeforeItIsDurable) {
-            let id = due.id.clone();
-            let sql = format!("DELETE FROM outgoing WHERE copy = 0 AND id = x'{id}'");
-            self.with_store(device, |store, _| store.tamper(&sql))?;
+            for (id, _) in &keys {
+                let sql = format!("DELETE FROM outgoing WHERE copy = 0 AND id = x'{id}'");
+                self.with_store(device, |store, _| store.tamper(&sql))?;
+            }
         }
-        let errand = Errand::to_recipient(&self.people[person].keys, due, &mut self.rng);
+        let errand = Errand::to_recipient(&self.people[person].keys, copies, &mut self.rng);
         let errand = errand.map_err(|error| self.wrong(device, &error.to_string()))?;
-        self.flies(device, to, errand, vec![key], vec![place], false)
+        self.flies(device, to, errand, keys, Some(place), false)
     }
 
     fn starts_own_lane(&mut self, device: usize, copies: Vec<DueCopy>, now: Timestamp) -> Outcome {
@@ -109,10 +104,7 @@ impl World {
         let push_is_due = process.pushes.due().is_some_and(|at| at <= now);
         let push = push_is_due || (!copies.is_empty() && process.lane_failures == 0);
         let copies: Vec<DueCopy> = copies.into_iter().take(OWN_COPIES).collect();
-        let places = copies
-            .iter()
-            .filter_map(|copy| process.in_flight.take(&copy.id, copy.copy, copy.recipient))
-            .collect();
+        let place = process.in_flight.take(&copies);
         let keys = copies.iter().map(|copy| (copy.id.clone(), copy.copy)).collect();
         if push {
             process.pushes.take();
@@ -133,7 +125,7 @@ impl World {
         if let Some(process) = &mut self.devices[device].process {
             process.lane_busy = true;
         }
-        self.flies(device, person, errand, keys, places, true)
+        self.flies(device, person, errand, keys, place, true)
     }
 
     fn flies(
@@ -142,7 +134,7 @@ impl World {
         person: usize,
         errand: Errand,
         copies: Vec<(MessageId, Copy)>,
-        places: Vec<outbox::Flight>,
+        place: Option<outbox::Flight>,
         of_own_lane: bool,
     ) -> Outcome {
         let mut members: Vec<usize> = (0..self.people[person].members.len()).collect();
@@ -165,7 +157,7 @@ impl World {
                 reason: "no member of the swarm could be asked".to_owned(),
                 copies,
                 of_own_lane,
-                _places: places,
+                _place: place,
             },
         );
         self.asks_next(device, flight)
@@ -259,7 +251,7 @@ impl World {
     fn lands(&mut self, device: usize, flight: u64, verdicts: Option<Vec<Verdict>>) -> Outcome {
         let random = self.rng.next_u32();
         let Some(process) = &mut self.devices[device].process else { return Ok(()) };
-        let Some(Flight { errand, person, asked, refused, reason, of_own_lane, _places: places, .. }) =
+        let Some(Flight { errand, person, asked, refused, reason, of_own_lane, _place: place, .. }) =
             process.flights.remove(&flight)
         else {
             return Ok(());
@@ -276,7 +268,7 @@ impl World {
                 }
             }
         })?;
-        drop(places);
+        drop(place);
         for changes in noted.into_iter().flatten() {
             self.tells(device, &changes)?;
         }

@@ -6,14 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use conclave_crypto::{Account, AccountId, CryptoRng, RecoveryPhrase, RngCore};
+use conclave_crypto::{Account, AccountId, RecoveryPhrase, RngCore as _};
 use conclave_proto::rpc::Request;
 use conclave_proto::rpc::answers::RetrieveAnswer;
 use conclave_proto::{Namespace, SnodeRecord, Timestamp};
+use conclave_testkit::SeededRng;
+use conclave_testkit::worlds::{self, Happened};
+pub(super) use conclave_testkit::worlds::{Outcome, Violation};
 use serde_json::Value;
 
 use super::Bug;
-use super::coverage::{Happened, Kind};
+use super::coverage::Kind;
 use super::device::Device;
 use super::ledger::Ledger;
 use super::swarm::{self, Member, Mood, Op};
@@ -21,32 +24,6 @@ use super::swarm::{self, Member, Mood, Op};
 /// When every world begins.
 const BEGINNING: u64 = 1_700_000_000_000;
 const NAMES: [&str; 6] = ["Alice", "Bob", "Carol", "Dave", "Eve", "Frank"];
-
-/// What is wrong with the product, if something is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Violation(pub(super) String);
-
-pub(super) type Outcome<T = ()> = Result<T, Violation>;
-
-/// Randomness that follows from the seed; that nobody else knows it matters to no simulation.
-pub(super) struct SimRng(Box<dyn RngCore>);
-
-impl CryptoRng for SimRng {}
-
-impl RngCore for SimRng {
-    fn next_u32(&mut self) -> u32 {
-        self.0.next_u32()
-    }
-    fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        self.0.fill_bytes(dest);
-    }
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
-        self.0.try_fill_bytes(dest)
-    }
-}
 
 /// Somebody with an account, and its swarm.
 pub(super) struct Person {
@@ -138,7 +115,7 @@ pub(super) struct Network {
 
 pub(super) struct World {
     pub(super) seed: u64,
-    pub(super) rng: SimRng,
+    pub(super) rng: SeededRng,
     /// The true time.
     now: u64,
     queue: BTreeMap<(u64, u64), Event>,
@@ -146,7 +123,7 @@ pub(super) struct World {
     pub(super) people: Vec<Person>,
     pub(super) devices: Vec<Device>,
     pub(super) ledger: Ledger,
-    pub(super) happened: Happened,
+    pub(super) happened: Happened<Kind>,
     pub(super) network: Network,
     /// Requests that members were asked to do: once all is said, there are none.
     pub(super) writes: u64,
@@ -155,11 +132,14 @@ pub(super) struct World {
     trace: Option<Vec<String>>,
 }
 
-impl World {
-    pub(super) fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
+impl worlds::World for World {
+    type Kind = Kind;
+    type Bug = Bug;
+
+    fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
         let mut world = Self {
             seed,
-            rng: SimRng(Box::new(conclave_testkit::rng(seed))),
+            rng: conclave_testkit::rng(seed),
             now: 0,
             queue: BTreeMap::new(),
             numbers: 0,
@@ -183,6 +163,24 @@ impl World {
         world
     }
 
+    fn run(&mut self) -> Outcome {
+        self.takes_its_course()
+    }
+
+    fn happened(&self) -> &Happened<Kind> {
+        &self.happened
+    }
+
+    fn acts(&self) -> u64 {
+        self.acts
+    }
+
+    fn into_trace(self) -> Vec<String> {
+        self.trace.unwrap_or_default()
+    }
+}
+
+impl World {
     fn is_born(&mut self, number: usize) {
         let phrase = RecoveryPhrase::from_seed16(&[0x11 * (number as u8 + 1); 16]);
         let size = 3 + self.below(3);
@@ -199,10 +197,6 @@ impl World {
         let keys = Account::from_phrase(&phrase);
         let name = NAMES[number];
         self.people.push(Person { name, phrase, keys, members, swarm, devices: Vec::new() });
-    }
-
-    pub(super) fn into_trace(self) -> Vec<String> {
-        self.trace.unwrap_or_default()
     }
 
     /// Says what happens, if anybody reads it.

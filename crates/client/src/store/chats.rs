@@ -1,28 +1,31 @@
 //! Chats and their messages: reading, printing, deleting.
 
+use std::collections::BTreeSet;
+
 use conclave_confsync::ConversationId;
 use conclave_crypto::AccountId;
-use conclave_proto::Timestamp;
+use conclave_proto::{Namespace, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::contacts::{timer_columns, timer_of};
 use super::error::Failure;
 use super::meta::own_id;
 use super::rows::{state_code, state_of_code};
-use super::work::Work;
+use super::work::{Work, foreign_at};
 use super::{
-    ChatRow, ClientStore, FUTURE_TOLERANCE, MessageRow, ReactionRow, RowKind, StoreError, account_id,
-    incoming, millis, page, search, timestamp,
+    ChatRow, ClientStore, FUTURE_TOLERANCE, MessageRow, ReactionRow, RowKind, StoreError, account_id, drafts,
+    files, history, incoming, millis, page, search, timestamp,
 };
 use crate::said::{Details, QuotedMessage, Timer};
 use crate::types::{MessageId, MessageState};
+use crate::visible::visible_name;
 
 /// So many digits name a message, if no other begins with them.
 const SHORTEST_ID: usize = 6;
 
 impl ClientStore {
-    /// The chats: pinned ones first, then that with the newest message; at most `limit` or [`super::MAX_PAGE`]. Hidden ones
-    /// are left out, and those of whom one wants nothing.
+    /// The chats: pinned ones first, then that with the newest message; after them the requests, of which strangers can make
+    /// any number, in the same order. At most `limit` or [`super::MAX_PAGE`]. Hidden ones are left out.
     ///
     /// # Errors
     /// [`StoreError::NoAccount`], or what the disk says.
@@ -31,7 +34,7 @@ impl ClientStore {
             let own = own_id(connection)?;
             let mut statement = connection.prepare_cached(
                 "SELECT chat.id AS id, chat.messages AS messages, chat.unread AS unread,
-                        coalesce(contact.nickname, contact.name) AS name,
+                        contact.name AS name,
                         coalesce(contact.approved, 0) AS approved,
                         chat.marked_unread AS marked_unread,
                         coalesce(contact.priority, 0) AS priority,
@@ -39,11 +42,15 @@ impl ClientStore {
                         coalesce(contact.expire_kind, 0) AS expire_kind,
                         coalesce(contact.expire_seconds, 0) AS expire_seconds,
                         coalesce(contact.blocked, 0) AS blocked,
+                        contact.nickname AS nickname, draft.text AS draft,
+                        draft.reply_to AS draft_reply_to,
+                        (SELECT substr(blob, 1, 16) FROM picture WHERE picture.account = chat.id) AS picture,
                         (SELECT sort_at FROM message WHERE chat = chat.id
                          ORDER BY sort_at DESC LIMIT 1) AS newest
-                 FROM chat LEFT JOIN contact ON contact.id = chat.id
+                 FROM chat LEFT JOIN contact ON contact.id = chat.id LEFT JOIN draft ON draft.chat = chat.id
                  WHERE coalesce(contact.priority, 0) >= 0
-                 ORDER BY priority DESC, newest DESC NULLS LAST, chat.id LIMIT ?1",
+                 ORDER BY coalesce(contact.approved, 0) = 0 AND chat.id <> (SELECT id FROM account),
+                          priority DESC, newest DESC NULLS LAST, chat.id LIMIT ?1",
             )?;
             let mut chats = statement
                 .query_map([page(limit)], |row| {
@@ -51,7 +58,10 @@ impl ClientStore {
                     let muted_until: i64 = row.get("muted_until")?;
                     Ok(ChatRow {
                         id,
-                        name: row.get("name")?,
+                        name: visible_name(row.get_ref("name")?.as_str_or_null()?),
+                        nickname: visible_name(row.get_ref("nickname")?.as_str_or_null()?),
+                        is_self: id == own,
+                        draft: drafts::draft_columns(row)?,
                         request: id != own && !row.get::<_, bool>("approved")?,
                         last: None,
                         messages: count(row.get("messages")?),
@@ -61,29 +71,14 @@ impl ClientStore {
                         muted_until: (muted_until > 0).then(|| timestamp(muted_until)),
                         timer: timer_of(row.get("expire_kind")?, row.get("expire_seconds")?),
                         blocked: row.get("blocked")?,
+                        picture: row.get("picture")?,
                     })
                 })?
                 .collect::<Result<Vec<_>, _>>()?;
             for chat in &mut chats {
-                chat.last = history(connection, &own, &chat.id, 1, None)?.pop();
+                chat.last = history::newest(connection, &own, &chat.id, 1)?.pop();
             }
             Ok(chats)
-        })
-    }
-
-    /// The newest messages of a chat before the message `before` (or the very newest), oldest
-    /// first; at most `limit` or [`super::MAX_PAGE`]. Empty for a chat nobody has written in.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownMessage`] if `before` is not here, or what the disk says.
-    pub fn history(
-        &self,
-        chat: &AccountId,
-        limit: usize,
-        before: Option<&MessageId>,
-    ) -> Result<Vec<MessageRow>, StoreError> {
-        self.read("read the history", |connection| {
-            history(connection, &own_id(connection)?, chat, limit, before)
         })
     }
 
@@ -158,7 +153,7 @@ impl ClientStore {
             let mut statement = connection.prepare_cached(&unprinted_sql())?;
             let rows = statement.query_map([page(limit)], |row| message_row(row, &own))?;
             let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
-            attach_reactions(connection, &mut rows)?;
+            complete(connection, &mut rows)?;
             Ok(rows)
         })
     }
@@ -183,15 +178,7 @@ pub(super) const MESSAGE_COLUMNS: &str = "message.id, message.chat, message.auth
     message.arrived_at, message.sort_at, message.outgoing, message.text, message.state, message.signed,
     message.swarm, message.reason, message.own_hash, message.kind, message.details, message.quote_author,
     message.quote_sent_at, message.edited_at, message.expire_kind, message.expire_seconds, message.expires_at,
-    contact.name AS author_name, coalesce(contact.approved, 0) AS approved";
-
-pub(super) fn history_sql() -> String {
-    format!(
-        "SELECT {MESSAGE_COLUMNS} FROM message LEFT JOIN contact ON contact.id = message.author
-         WHERE chat = ?1 AND (sort_at, author, message.id) < (?2, ?3, ?4)
-         ORDER BY sort_at DESC, author DESC, message.id DESC LIMIT ?5"
-    )
-}
+    contact.name AS author_name, contact.nickname AS author_nickname, coalesce(contact.approved, 0) AS approved";
 
 pub(super) fn unprinted_sql() -> String {
     format!(
@@ -216,7 +203,10 @@ pub(super) fn message_row(row: &Row<'_>, own: &AccountId) -> rusqlite::Result<Me
     Ok(MessageRow {
         id: message_id(row)?,
         chat: account_id(row, "chat")?,
-        author_name: if author == *own { None } else { row.get("author_name")? },
+        author_name: visible_name(row.get_ref("author_name")?.as_str_or_null()?.filter(|_| author != *own)),
+        author_nickname: visible_name(
+            row.get_ref("author_nickname")?.as_str_or_null()?.filter(|_| author != *own),
+        ),
         author,
         text: row.get("text")?,
         sent_at: timestamp(sent_at),
@@ -237,14 +227,16 @@ pub(super) fn message_row(row: &Row<'_>, own: &AccountId) -> rusqlite::Result<Me
         timer: timer_of(row.get("expire_kind")?, row.get("expire_seconds")?),
         expires_at: row.get::<_, Option<i64>>("expires_at")?.map(timestamp),
         reactions: Vec::new(),
+        files: Vec::new(),
     })
 }
 
-/// Adds who reacted how. The emoji that was used first stands first.
-pub(super) fn attach_reactions(connection: &Connection, rows: &mut [MessageRow]) -> Result<(), Failure> {
+/// Adds who reacted how, and how far files have come. The emoji that was used first stands first.
+pub(super) fn complete(connection: &Connection, rows: &mut [MessageRow]) -> Result<(), Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT emoji, author FROM reaction WHERE target = ?1 AND chat = ?2 AND removed = 0 ORDER BY sent_at, author",
     )?;
+    files::attach(connection, rows)?;
     for row in rows.iter_mut().filter(|row| row.kind == RowKind::Post) {
         let found = statement.query_map((id_bytes(&row.id), row.chat.as_bytes()), |row| {
             Ok((row.get::<_, String>("emoji")?, account_id(row, "author")?))
@@ -277,6 +269,8 @@ pub(super) struct NewMessage<'a> {
     pub quote: Option<QuotedMessage>,
     pub timer: Timer,
     pub expires_at: Option<Timestamp>,
+    /// Unread, though the chat was read past its place.
+    pub late: bool,
     /// The copy in the account's own swarm, and when it goes.
     pub own_hash: Option<&'a str>,
     pub swarm_expires_at: Option<Timestamp>,
@@ -296,17 +290,17 @@ pub(super) fn insert(work: &mut Work<'_>, new: &NewMessage<'_>) -> Result<(), Fa
     tx.prepare_cached("UPDATE chat SET messages = messages + 1 WHERE id = ?1")?
         .execute([new.chat.as_bytes()])?;
     if !outgoing {
-        tx.prepare_cached("UPDATE chat SET unread = unread + 1 WHERE id = ?1 AND read_upto < ?2")?
-            .execute((new.chat.as_bytes(), sort_at))?;
+        tx.prepare_cached("UPDATE chat SET unread = unread + 1 WHERE id = ?1 AND (read_upto < ?2 OR ?3)")?
+            .execute((new.chat.as_bytes(), sort_at, new.late))?;
     }
     let (expire_kind, expire_seconds) = timer_columns(new.timer);
     tx.prepare_cached(
         "INSERT INTO message (id, chat, author, sent_at, arrived_at, sort_at, outgoing, text, content, state, printed,
              kind, details, quote_author, quote_sent_at, expire_kind, expire_seconds, expires_at, own_hash,
-             swarm_expires_at)
+             swarm_expires_at, late)
          VALUES (:id, :chat, :author, :sent_at, :arrived_at, :sort_at, :outgoing, :text, :content, :state, :printed,
              :kind, :details, :quote_author, :quote_sent_at, :expire_kind, :expire_seconds, :expires_at, :own_hash,
-             :swarm_expires_at)",
+             :swarm_expires_at, :late)",
     )?
     .execute(rusqlite::named_params! {
         ":id": id_bytes(new.id),
@@ -329,6 +323,7 @@ pub(super) fn insert(work: &mut Work<'_>, new: &NewMessage<'_>) -> Result<(), Fa
         ":expires_at": new.expires_at.map(millis),
         ":own_hash": new.own_hash,
         ":swarm_expires_at": new.swarm_expires_at.map(millis),
+        ":late": new.late,
     })?;
     search::take_in(work, new.id)
 }
@@ -350,11 +345,17 @@ pub(super) fn hide(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure>
 /// Takes what only stood in for something else out of its chat.
 pub(super) fn withdraw(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure> {
     search::forget(work, &row.id)?;
-    work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
+    // Counted along: many can go at once, and counting all of them for each takes long.
     work.tx
-        .prepare_cached("UPDATE chat SET messages = messages - 1 WHERE id = ?1")?
-        .execute([row.chat.as_bytes()])?;
-    count_unread(work, &row.chat)?;
+        .prepare_cached(
+            "UPDATE chat SET messages = messages - 1, unread = unread -
+                    (SELECT count(*) FROM message
+                     WHERE message.id = ?2 AND message.outgoing = 0
+                       AND (message.sort_at > chat.read_upto OR message.late = 1))
+             WHERE id = ?1",
+        )?
+        .execute((row.chat.as_bytes(), id_bytes(&row.id)))?;
+    work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
     work.changes.deleted.push((row.chat, row.id.clone()));
     Ok(())
 }
@@ -375,25 +376,31 @@ pub(super) fn blank(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Failure
     Ok(())
 }
 
-/// Reactions to a message and edits of it; with `in_swarm`, the own swarm is to forget the edits as well.
+/// Reactions to a message, edits of it, its files; with `in_swarm`, the edits are not sent any more, and swarms are to forget
+/// them and the files as well.
 fn forget_what_belongs_to(work: &mut Work<'_>, id: &MessageId, in_swarm: bool) -> Result<(), Failure> {
-    let edits: Vec<Option<String>> = work
+    let edits: Vec<(MessageId, Option<String>)> = work
         .tx
-        .prepare_cached("DELETE FROM edit WHERE target = ?1 RETURNING own_hash")?
-        .query_map([id_bytes(id)], |row| row.get(0))?
+        .prepare_cached("DELETE FROM edit WHERE target = ?1 RETURNING id, own_hash")?
+        .query_map([id_bytes(id)], |row| Ok((message_id(row)?, row.get("own_hash")?)))?
         .collect::<Result<_, _>>()?;
-    for hash in edits.into_iter().flatten().filter(|_| in_swarm) {
-        work.delete_in_own_swarm(&hash)?;
+    for (edit, hash) in edits.into_iter().filter(|_| in_swarm) {
+        // Nor is one sent that waits; and what is under way is deleted where it arrives.
+        work.unqueue(&edit)?;
+        incoming::remember_deleted(work.tx, &edit, false, work.now)?;
+        if let Some(hash) = hash {
+            work.delete_in_own_swarm(&hash)?;
+        }
     }
     work.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(id)])?;
-    Ok(())
+    files::forget(work, id, in_swarm)
 }
 
 /// Takes a whole conversation away.
 pub(super) fn erase(work: &mut Work<'_>, chat: &AccountId) -> Result<(), Failure> {
     loop {
         // Some at a time: a conversation can be larger than memory.
-        let rows = history(work.tx, &work.own, chat, super::MAX_PAGE, None)?;
+        let rows = history::newest(work.tx, &work.own, chat, super::MAX_PAGE)?;
         if rows.is_empty() {
             break;
         }
@@ -409,6 +416,7 @@ pub(super) fn erase(work: &mut Work<'_>, chat: &AccountId) -> Result<(), Failure
             work.changes.deleted.push((row.chat, row.id.clone()));
         }
     }
+    work.tx.prepare_cached("DELETE FROM draft WHERE chat = ?1")?.execute([chat.as_bytes()])?;
     work.tx.prepare_cached("DELETE FROM chat WHERE id = ?1")?.execute([chat.as_bytes()])?;
     Ok(())
 }
@@ -445,10 +453,18 @@ impl Work<'_> {
         if moved == 0 {
             return Ok(Vec::new());
         }
+        let late: Vec<Timestamp> = self
+            .tx
+            .prepare_cached(
+                "UPDATE message SET late = 0 WHERE chat = ?1 AND late = 1 AND sort_at <= ?2 RETURNING sent_at, kind",
+            )?
+            .query_map((chat.as_bytes(), millis(time)), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?
+            .filter_map(|row| row.map(|(at, kind)| (kind == 0).then(|| timestamp(at))).transpose())
+            .collect::<Result<_, _>>()?;
         count_unread(self, chat)?;
         self.changes.chats.insert(*chat);
         self.begin_to_expire_read(chat, time)?;
-        let newly = self
+        let mut newly: Vec<Timestamp> = self
             .tx
             .prepare_cached(
                 "SELECT sent_at FROM message WHERE chat = ?1 AND sort_at > ?2 AND sort_at <= ?3 AND outgoing = 0
@@ -457,18 +473,46 @@ impl Work<'_> {
             .query_map((chat.as_bytes(), before, millis(time)), |row| row.get::<_, i64>(0))?
             .map(|sent_at| sent_at.map(timestamp))
             .collect::<Result<_, _>>()?;
+        newly.extend(late);
         Ok(newly)
+    }
+
+    /// Up to where the owner has seen a chat who has seen it up to `time`: a little further than before, if that shows
+    /// messages that came late. Other devices learn of nothing but how far was read.
+    pub(super) fn seen_up_to(&self, chat: &AccountId, time: Timestamp) -> Result<Timestamp, Failure> {
+        let late = self
+            .tx
+            .prepare_cached("SELECT 1 FROM message WHERE chat = ?1 AND late = 1 AND sort_at <= ?2")?
+            .exists((chat.as_bytes(), millis(time)))?;
+        if !late {
+            return Ok(time);
+        }
+        let before: i64 = self
+            .tx
+            .prepare_cached("SELECT read_upto FROM chat WHERE id = ?1")?
+            .query_row([chat.as_bytes()], |row| row.get(0))?;
+        Ok(time.max(timestamp(before.saturating_add(1))))
+    }
+
+    /// Another device said at `at` how far it has read a chat.
+    pub(super) fn note_read_elsewhere(&self, chat: &AccountId, at: Timestamp) -> Result<(), Failure> {
+        self.tx
+            .prepare_cached("UPDATE chat SET read_elsewhere = ?2 WHERE id = ?1 AND read_elsewhere < ?2")?
+            .execute((chat.as_bytes(), millis(at)))?;
+        Ok(())
     }
 
     /// Makes a chat if there is none, read as far as other devices have read it.
     pub(super) fn open_chat(&mut self, chat: &AccountId) -> Result<(), Failure> {
         let known =
             self.documents.conversations.read_state(&ConversationId::Account(*chat)).unwrap_or_default();
+        let told = foreign_at(self.tx, Namespace::CONVO_INFO_VOLATILE)?;
         self.tx
             .prepare_cached(
-                "INSERT INTO chat (id, read_upto, marked_unread) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                "INSERT INTO chat (id, read_upto, marked_unread, read_elsewhere) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO NOTHING",
             )?
-            .execute((chat.as_bytes(), millis(known.last_read), known.unread))?;
+            .execute((chat.as_bytes(), millis(known.last_read), known.unread, millis(told)))?;
         Ok(())
     }
 
@@ -503,14 +547,29 @@ impl Work<'_> {
 
     /// What the document of read positions says, into the tables; after a merge.
     pub(super) fn project_conversations(&mut self) -> Result<(), Failure> {
+        let mut marked: BTreeSet<AccountId> = self
+            .tx
+            .prepare_cached("SELECT id FROM chat WHERE marked_unread = 1")?
+            .query_map([], |row| account_id(row, "id"))?
+            .collect::<Result<_, _>>()?;
+        let told = foreign_at(self.tx, Namespace::CONVO_INFO_VOLATILE)?;
         let states: Vec<_> = self.documents.conversations.read_states().collect();
         for (conversation, state) in states {
             if let ConversationId::Account(chat) = conversation {
                 if state.last_read.0 > 0 {
+                    // Where it is further than what this device knew, another has read.
+                    if !self.is_read(&chat, state.last_read)? {
+                        self.note_read_elsewhere(&chat, told)?;
+                    }
                     self.read_up_to(&chat, state.last_read, false)?;
                 }
                 self.note_unread_mark(&chat, state.unread)?;
+                marked.remove(&chat);
             }
+        }
+        // Where nothing was read, or long ago, the document says nothing of a chat once its mark is taken back.
+        for chat in marked {
+            self.note_unread_mark(&chat, false)?;
         }
         Ok(())
     }
@@ -528,7 +587,7 @@ pub(super) fn find(connection: &Connection, own: &AccountId, id: &MessageId) -> 
         .ok_or_else(|| StoreError::UnknownMessage(id.clone()))
         .map_err(Failure::from)
         .and_then(|mut row| {
-            attach_reactions(connection, std::slice::from_mut(&mut row))?;
+            complete(connection, std::slice::from_mut(&mut row))?;
             Ok(row)
         })
 }
@@ -563,32 +622,9 @@ fn count_unread(work: &Work<'_>, chat: &AccountId) -> Result<(), Failure> {
         .prepare_cached(
             "UPDATE chat SET unread = (SELECT count(*) FROM message
              WHERE message.chat = ?1 AND sort_at > read_upto AND outgoing = 0)
+             + (SELECT count(*) FROM message WHERE message.chat = ?1 AND late = 1 AND sort_at <= read_upto)
          WHERE id = ?1",
         )?
         .execute([chat.as_bytes()])?;
     Ok(())
-}
-
-fn history(
-    connection: &Connection,
-    own: &AccountId,
-    chat: &AccountId,
-    limit: usize,
-    before: Option<&MessageId>,
-) -> Result<Vec<MessageRow>, Failure> {
-    let (sort_at, author, id) = match before {
-        None => (i64::MAX, vec![0xff; 34], Vec::new()),
-        Some(id) => connection
-            .prepare_cached("SELECT sort_at, author, id FROM message WHERE id = ?1 AND chat = ?2")?
-            .query_row((id_bytes(id), chat.as_bytes()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?
-            .ok_or_else(|| StoreError::UnknownMessage(id.clone()))?,
-    };
-    let mut statement = connection.prepare_cached(&history_sql())?;
-    let rows = statement
-        .query_map((chat.as_bytes(), sort_at, author, id, page(limit)), |row| message_row(row, own))?;
-    let mut messages = rows.collect::<Result<Vec<_>, _>>()?;
-    attach_reactions(connection, &mut messages)?;
-    messages.reverse();
-    Ok(messages)
 }

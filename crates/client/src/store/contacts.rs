@@ -1,77 +1,23 @@
-//! The people of an account, and how they are found by name.
+//! The people of an account.
 
 use conclave_confsync::{AccountDocuments, Contact as Shared, Picture};
-use conclave_crypto::{AccountId, IdPrefix, InvalidAccountId};
+use conclave_crypto::AccountId;
 use conclave_proto::content::Expiration;
 use conclave_proto::{Namespace, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 
 use super::error::Failure;
+use super::recipients::looks_like_an_id;
 use super::work::{self, Changes, Work};
-use super::{ClientStore, Contact, MAX_PAGE, StoreError, account_id, chats, millis, page, timestamp};
+use super::{
+    ClientStore, Contact, FUTURE_TOLERANCE, MAX_PAGE, StoreError, account_id, chats, millis, page, timestamp,
+};
 use crate::said::{HeardProfile, Timer};
+use crate::types::MessageId;
+use crate::visible::visible_name;
 
 /// The longest name kept, in bytes of UTF-8 (client-messages 1.4).
 pub const MAX_NAME_BYTES: usize = 100;
-
-/// How many names an error offers.
-const MAX_CANDIDATES: usize = 10;
-
-/// Why a text names nobody to write to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecipientError {
-    /// It looks like an account id and is none.
-    #[error("{0}")]
-    NotAnAccountId(#[from] InvalidAccountId),
-    /// An id, but not of an account.
-    #[error("this is an id of another kind (it begins with {prefix:02x}); account ids begin with 05")]
-    NotAnAccount {
-        /// Its first byte.
-        prefix: u8,
-    },
-    /// No contact one has written to has this name.
-    #[error("no contact you have written to is called {name:?}")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// Names there are.
-        candidates: Vec<String>,
-    },
-    /// Several contacts have this name.
-    #[error("{} contacts are called {name:?}", candidates.len())]
-    Ambiguous {
-        /// What was asked for.
-        name: String,
-        /// Their account ids.
-        candidates: Vec<AccountId>,
-    },
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl RecipientError {
-    /// What a person can do about it.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NotAnAccountId(_) | Self::NotAnAccount { .. } => {
-                "an account id has 66 hex digits and begins with 05; ask the other side for theirs".to_owned()
-            }
-            Self::Unknown { candidates, .. } if candidates.is_empty() => {
-                "give the account id (66 hex digits, beginning with 05)".to_owned()
-            }
-            Self::Unknown { candidates, .. } => {
-                format!("give the account id, or one of: {}", candidates.join(", "))
-            }
-            Self::Ambiguous { candidates, .. } => {
-                let ids: Vec<String> = candidates.iter().map(AccountId::to_hex).collect();
-                format!("give the account id of the one you mean: {}", ids.join(", "))
-            }
-            Self::Store(error) => return error.hint(),
-        })
-    }
-}
 
 impl ClientStore {
     /// A contact by account id.
@@ -94,17 +40,17 @@ impl ClientStore {
     /// Gives a contact a name of our own, or takes it away. On all devices.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] above [`MAX_NAME_BYTES`], or what the disk says.
+    /// [`StoreError::TooLarge`] above [`MAX_NAME_BYTES`], [`StoreError::NotAllowed`] for a name that cannot be seen or that could
+    /// mean somebody else, or what the disk says.
     pub fn set_nickname(
         &self,
         id: &AccountId,
         nickname: Option<&str>,
         now: Timestamp,
     ) -> Result<Changes, StoreError> {
-        if let Some(size) = nickname.map(str::len).filter(|size| *size > MAX_NAME_BYTES) {
-            return Err(StoreError::TooLarge { what: "a nickname", size, limit: MAX_NAME_BYTES });
-        }
+        let nickname = nickname.map(nickname_of).transpose()?;
         self.work("store a nickname", now, |work| {
+            work.is_another(id)?;
             work.edit_contact(id, |contact| contact.nickname = nickname.unwrap_or_default().to_owned())
         })
         .map(|((), changes)| changes)
@@ -113,11 +59,17 @@ impl ClientStore {
     /// Makes somebody a contact under a name of our own, approved as if we had written to them.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] above [`MAX_NAME_BYTES`], or what the disk says.
+    /// As [`Self::set_nickname`].
     pub fn introduce(&self, id: &AccountId, nickname: &str, now: Timestamp) -> Result<Changes, StoreError> {
-        self.set_nickname(id, Some(nickname), now)?;
-        self.work("store a contact", now, |work| work.edit_contact(id, |contact| contact.approved = true))
-            .map(|((), changes)| changes)
+        let nickname = nickname_of(nickname)?;
+        self.work("store a contact", now, |work| {
+            work.is_another(id)?;
+            work.edit_contact(id, |contact| {
+                contact.nickname = nickname.to_owned();
+                contact.approved = true;
+            })
+        })
+        .map(|((), changes)| changes)
     }
 
     /// Wants nothing from somebody any more, or takes that back. On all devices.
@@ -125,8 +77,11 @@ impl ClientStore {
     /// # Errors
     /// What the disk says.
     pub fn set_blocked(&self, id: &AccountId, blocked: bool, now: Timestamp) -> Result<Changes, StoreError> {
-        self.work("block a contact", now, |work| work.edit_contact(id, |contact| contact.blocked = blocked))
-            .map(|((), changes)| changes)
+        self.work("block a contact", now, |work| {
+            work.is_another(id)?;
+            work.edit_contact(id, |contact| contact.blocked = blocked)
+        })
+        .map(|((), changes)| changes)
     }
 
     /// The conversation's place: below 0 hidden, 0 as it comes, above pinned, higher further up. On all devices.
@@ -152,8 +107,11 @@ impl ClientStore {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Changes, StoreError> {
-        self.work("mute a chat", now, |work| work.edit_contact(id, |contact| contact.muted_until = until))
-            .map(|((), changes)| changes)
+        self.work("mute a chat", now, |work| {
+            work.is_another(id)?;
+            work.edit_contact(id, |contact| contact.muted_until = until)
+        })
+        .map(|((), changes)| changes)
     }
 
     /// Erases a contact and the conversation with them, on all devices. What they write later comes as a request; what they
@@ -163,6 +121,7 @@ impl ClientStore {
     /// What the disk says.
     pub fn remove_contact(&self, id: &AccountId, now: Timestamp) -> Result<Changes, StoreError> {
         let ((), changes) = self.work("erase a contact", now, |work| {
+            work.is_another(id)?;
             if let Err(error) = work.documents.contacts.remove_contact(id) {
                 return Err(StoreError::Bug(error.to_string()).into());
             }
@@ -175,69 +134,27 @@ impl ClientStore {
         self.clear_journal();
         Ok(changes)
     }
-
-    /// Whom a text names: an account id, or the name of exactly one contact this account has
-    /// written to. Anybody can call themselves anything, so strangers are never found by name, and
-    /// our own names for contacts win over the names they give themselves.
-    ///
-    /// # Errors
-    /// [`RecipientError`] says what is wrong and offers what there is.
-    pub fn resolve_recipient(&self, text: &str) -> Result<AccountId, RecipientError> {
-        let contacts = self.read("read the contacts", |connection| Ok(list(connection, MAX_PAGE, false)?))?;
-        named(text.trim(), &contacts)
-    }
-
-    /// As [`Self::resolve_recipient`], and also those one has blocked.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn resolve_contact(&self, text: &str) -> Result<AccountId, RecipientError> {
-        let contacts = self.read("read the contacts", |connection| {
-            let mut contacts = list(connection, MAX_PAGE, false)?;
-            contacts.extend(list(connection, MAX_PAGE, true)?);
-            Ok(contacts)
-        })?;
-        named(text.trim(), &contacts)
-    }
 }
 
-/// The account id that a text is, or that of the contact it names.
-fn named(text: &str, contacts: &[Contact]) -> Result<AccountId, RecipientError> {
-    if looks_like_an_id(text) {
-        let id = AccountId::from_hex(text)?;
-        if id.prefix() != IdPrefix::Account {
-            return Err(RecipientError::NotAnAccount { prefix: id.prefix().to_byte() });
-        }
-        id.x25519().map_err(InvalidAccountId::from)?;
-        return Ok(id);
+/// A name of our own for somebody, without the blanks around it: one that can be seen, and that means nobody else.
+fn nickname_of(nickname: &str) -> Result<&str, StoreError> {
+    let nickname = nickname.trim();
+    if nickname.len() > MAX_NAME_BYTES {
+        let size = nickname.len();
+        return Err(StoreError::TooLarge { what: "a nickname", size, limit: MAX_NAME_BYTES });
     }
-    let wanted = text.to_lowercase();
-    let called = |name: fn(&Contact) -> Option<&String>| -> Vec<AccountId> {
-        contacts
-            .iter()
-            .filter(|one| name(one).is_some_and(|name| name.to_lowercase() == wanted))
-            .map(|one| one.id)
-            .collect()
-    };
-    let mut found = called(|one| one.nickname.as_ref());
-    if found.is_empty() {
-        found = called(|one| one.name.as_ref());
+    if !crate::is_visible(nickname) {
+        return Err(StoreError::NotAllowed("a nickname needs a visible character"));
     }
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(RecipientError::Unknown {
-            name: text.to_owned(),
-            candidates: contacts
-                .iter()
-                .filter_map(|one| one.nickname.clone().or_else(|| one.name.clone()))
-                .take(MAX_CANDIDATES)
-                .collect(),
-        }),
-        _ => {
-            found.truncate(MAX_CANDIDATES);
-            Err(RecipientError::Ambiguous { name: text.to_owned(), candidates: found })
-        }
+    if nickname.eq_ignore_ascii_case("me") {
+        return Err(StoreError::NotAllowed("nobody can be called \"me\": that means the notes to yourself"));
     }
+    if looks_like_an_id(nickname) || MessageId::parse(&nickname.to_ascii_lowercase()).is_some() {
+        return Err(StoreError::NotAllowed(
+            "nobody can be called like an id: one could not be told from the other",
+        ));
+    }
+    Ok(nickname)
 }
 
 /// Requests that are shared with other devices. A stranger can make ids without end; what is beyond this stays on the
@@ -303,6 +220,14 @@ impl Work<'_> {
         }))
     }
 
+    /// Nobody is a contact of their own: the account's notes are no contact's.
+    fn is_another(&self, id: &AccountId) -> Result<(), Failure> {
+        if *id == self.own {
+            return Err(StoreError::NotAllowed("this is your own account, not a contact").into());
+        }
+        Ok(())
+    }
+
     /// Changes what the account's devices know of a contact, who is added if need be.
     pub(super) fn edit_contact(
         &mut self,
@@ -321,10 +246,11 @@ impl Work<'_> {
             contact.created = Some(self.now);
         }
         let request = !contact.approved && !contact.blocked && contact.nickname.is_empty();
-        let shared = known || !request || self.shared_requests()? < MAX_SHARED_REQUESTS;
+        let mut shared = known || !request || self.shared_requests()? < MAX_SHARED_REQUESTS;
         if shared && let Err(error) = self.documents.contacts.set_contact(id, &contact) {
             // The tables know it at least; the document can take nothing any more.
             tracing::warn!(%error, "a contact cannot be shared with other devices");
+            shared = known;
         }
         // As the document keeps it: it knows no milliseconds, for instance.
         let contact = self.documents.contacts.contact(id).unwrap_or(contact);
@@ -369,7 +295,10 @@ impl Work<'_> {
         }
         if let Some(profile) = profile {
             let stored = changed.profile_updated.map_or(0, |at| at.0 / 1_000);
-            if profile.updated > stored || (profile.updated == 0 && stored == 0 && newer) {
+            // A profile of the far future could never be replaced. Somewhat ahead are those of other clocks, and those that were
+            // changed twice within a second.
+            let updated = profile.updated.min(now.plus(FUTURE_TOLERANCE).0 / 1_000);
+            if updated > stored || (updated == 0 && stored == 0 && newer) {
                 taken = true;
                 if let Some(name) = &profile.name {
                     changed.name = bounded(name.trim()).to_owned();
@@ -381,10 +310,11 @@ impl Work<'_> {
                         fits.then(|| Picture { url: url.clone(), key })
                     });
                 }
-                if profile.updated > 0 {
-                    // A profile of the far future could never be replaced.
-                    let at = Timestamp(profile.updated.saturating_mul(1_000)).min(now);
-                    changed.profile_updated = Some(at);
+                // Nor is it news each time.
+                let again = updated < profile.updated
+                    && (&changed.name, &changed.picture) == (&contact.name, &contact.picture);
+                if updated > 0 && !again {
+                    changed.profile_updated = Some(Timestamp(updated.saturating_mul(1_000)));
                 }
             }
         }
@@ -469,6 +399,8 @@ impl Work<'_> {
                 self.tx.prepare_cached("UPDATE account SET name = ?1 WHERE name <> ?1")?.execute([&name])?;
             self.changes.profile |= renamed > 0;
         }
+        // Whoever fetches pictures looks at what is different.
+        self.changes.profile |= super::pictures::own(self.tx, &self.own)? != profile.picture();
         let shared = Shared {
             priority: profile.note_to_self_priority(),
             expiration: match profile.note_to_self_timer() {
@@ -519,6 +451,34 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The contacts that no other device can know of yet: wanted here, and made since this device last stored the document or
+    /// heard of it. Mere requests are not among them: other devices have those from where this one has them.
+    pub(super) fn contacts_made_here(&self) -> Result<Vec<(AccountId, Shared)>, Failure> {
+        let stored_at: Option<i64> = self
+            .tx
+            .prepare_cached("SELECT stored_at FROM document WHERE namespace = ?1")?
+            .query_row([Namespace::CONTACTS.0], |row| row.get(0))
+            .optional()?;
+        let known_at = timestamp(stored_at.unwrap_or(0)).max(work::foreign_at(self.tx, Namespace::CONTACTS)?);
+        // The document has whole seconds.
+        let is_new = |contact: &Shared| contact.created.is_some_and(|at| at.0 / 1_000 >= known_at.0 / 1_000);
+        let is_wanted =
+            |contact: &Shared| contact.approved || contact.blocked || !contact.nickname.is_empty();
+        let contacts = self.documents.contacts.contacts();
+        Ok(contacts.filter(|(_, contact)| is_new(contact) && is_wanted(contact)).collect())
+    }
+
+    /// Contacts that fell out of the document because this device was away for long, not because anybody erased them.
+    pub(super) fn put_back(&mut self, contacts: Vec<(AccountId, Shared)>) {
+        for (id, contact) in contacts {
+            if self.documents.contacts.contact(&id).is_none()
+                && let Err(error) = self.documents.contacts.set_contact(&id, &contact)
+            {
+                tracing::warn!(%error, "a contact cannot be shared with other devices");
+            }
+        }
+    }
+
     /// Whether a contact that another device brings is only a request that this device has erased meanwhile. What came and
     /// went here between two pushes left no trace in the document, so the other device could not know.
     fn is_left_over(&self, id: &AccountId, contact: &Shared) -> Result<bool, Failure> {
@@ -544,7 +504,7 @@ impl Work<'_> {
                 "UPDATE contact SET known = 0, erased_at = ?2, approved = 0, approved_me = 0, blocked = 0,
                         nickname = NULL, name = NULL, named_at = 0, priority = 0, expire_kind = 0,
                         expire_seconds = 0, muted_until = 0, profile_at = 0, picture_url = NULL,
-                        picture_key = NULL, wants_delivered = 0
+                        picture_key = NULL
                  WHERE id = ?1",
             )?
             .execute((id.as_bytes(), millis(at)))?;
@@ -645,8 +605,10 @@ fn bounded(name: &str) -> &str {
     name.get(..end).unwrap_or_default()
 }
 
-const CONTACT_COLUMNS: &str = "id, name, nickname, approved, approved_me, blocked, priority, expire_kind,
-    expire_seconds, muted_until";
+pub(super) const CONTACT_COLUMNS: &str =
+    "id, name, nickname, approved, approved_me, blocked, priority, expire_kind,
+    expire_seconds, muted_until,
+    (SELECT substr(blob, 1, 16) FROM picture WHERE picture.account = contact.id) AS picture";
 
 /// A contact's row.
 pub(super) fn find(connection: &Connection, id: &AccountId) -> rusqlite::Result<Option<Contact>> {
@@ -656,7 +618,7 @@ pub(super) fn find(connection: &Connection, id: &AccountId) -> rusqlite::Result<
         .optional()
 }
 
-fn list(connection: &Connection, limit: usize, blocked: bool) -> rusqlite::Result<Vec<Contact>> {
+pub(super) fn list(connection: &Connection, limit: usize, blocked: bool) -> rusqlite::Result<Vec<Contact>> {
     connection
         .prepare_cached(&format!(
             "SELECT {CONTACT_COLUMNS} FROM contact
@@ -668,24 +630,18 @@ fn list(connection: &Connection, limit: usize, blocked: bool) -> rusqlite::Resul
         .collect()
 }
 
-fn contact(row: &Row<'_>) -> rusqlite::Result<Contact> {
+pub(super) fn contact(row: &Row<'_>) -> rusqlite::Result<Contact> {
     let muted_until: i64 = row.get("muted_until")?;
     Ok(Contact {
         id: account_id(row, "id")?,
-        name: row.get("name")?,
-        nickname: row.get("nickname")?,
+        name: visible_name(row.get_ref("name")?.as_str_or_null()?),
+        nickname: visible_name(row.get_ref("nickname")?.as_str_or_null()?),
         approved: row.get("approved")?,
         approved_me: row.get("approved_me")?,
         blocked: row.get("blocked")?,
         priority: row.get("priority")?,
         timer: timer_of(row.get("expire_kind")?, row.get("expire_seconds")?),
         muted_until: (muted_until > 0).then(|| timestamp(muted_until)),
+        picture: row.get("picture")?,
     })
-}
-
-/// Nobody is called that: long, and nothing but hex digits (or nearly an id).
-fn looks_like_an_id(text: &str) -> bool {
-    const SHORTEST: usize = 40;
-    let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
-    text.len() >= SHORTEST && digits * 10 >= text.len() * 9
 }

@@ -48,6 +48,8 @@ impl ClientStore {
     pub fn merge_entries(&self, received: &ReceivedEntries, now: Timestamp) -> Result<Changes, StoreError> {
         let ((), changes) = self.work("merge settings of other devices", now, |work| {
             let namespace = received.namespace;
+            let made_here =
+                if namespace == Namespace::CONTACTS { work.contacts_made_here()? } else { Vec::new() };
             let Some(document) = work.documents.by_namespace(namespace) else { return Ok(()) };
             let known: std::collections::BTreeSet<String> =
                 document.active_hashes().into_iter().map(str::to_owned).collect();
@@ -71,6 +73,9 @@ impl ClientStore {
                 {
                     work::heard_foreign(work.tx, namespace, (*stored_at).min(now))?;
                 }
+            }
+            if merged.forgotten {
+                work.put_back(made_here);
             }
             if merged.changed {
                 work.project(namespace)?;
@@ -171,7 +176,7 @@ impl ClientStore {
     pub fn begin_documents(&self, looked: bool, now: Timestamp) -> Result<Changes, StoreError> {
         let new = self.meta(Meta::NewAccount)?.is_some();
         if looked && self.meta(Meta::DocumentsFound)?.is_none() {
-            self.set_meta(Meta::DocumentsFound, b"1")?;
+            self.set_meta(Meta::DocumentsFound, &now.0.to_be_bytes())?;
         }
         if !new && !looked {
             return Ok(Changes::default());

@@ -3,23 +3,23 @@
 //! The pipeline of client-messages 4.0: here are the steps that are the same for all kinds; `hear` does what each kind
 //! says.
 
+mod about;
+mod early;
 mod hear;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::chats::id_bytes;
 use super::error::Failure;
 use super::work::{Changes, Work};
-use super::{ClientStore, ReceivedBatch, ReceivedItem, StoreError, cursors, millis, timestamp};
-use crate::said::Heard;
+use super::{ClientStore, ReceivedBatch, ReceivedItem, StoreError, cursors, millis};
 use crate::types::MessageId;
 use crate::wire::Opened;
-pub(super) use hear::Edit;
+pub(super) use about::Edit;
 
 /// No storage keeps a message longer than 30 days; beyond it (and a day for clocks) a hash need not
 /// be remembered, whatever a member claims about its expiry.
@@ -28,13 +28,6 @@ const MAX_REMEMBERED: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Nor is it forgotten before the longest life in a public inbox ends: a member that claims less
 /// would make us open its items again and again.
 const MIN_REMEMBERED: Duration = Duration::from_secs(15 * 24 * 60 * 60);
-
-/// Contents of unknown kinds that are kept; older ones make room. Each has at most 76,800 bytes, so
-/// strangers can fill some 75 MiB with them.
-const MAX_SET_ASIDE: i64 = 1_000;
-
-/// Deletions, receipts and edits of messages that are not here (yet): so many of each are kept, the oldest make room.
-const MAX_EARLY: i64 = 20_000;
 
 impl ClientStore {
     /// Takes in what a swarm member returned and moves its cursor, in one transaction: after a kill
@@ -52,6 +45,7 @@ impl ClientStore {
             for item in &batch.items {
                 work.take_in(item)?;
             }
+            early::bound_strangers(work.tx)?;
             if let Some(last_hash) = &batch.last_hash {
                 cursors::move_to(work.tx, batch, last_hash, now)?;
             }
@@ -108,7 +102,7 @@ impl ClientStore {
             for table in ["reaction", "edit"] {
                 tx.execute(
                     &format!(
-                        "DELETE FROM {table} WHERE sent_at < ?1
+                        "DELETE FROM {table} WHERE since < ?1
                          AND NOT EXISTS (SELECT 1 FROM message WHERE message.id = {table}.target)"
                     ),
                     [long_ago],
@@ -146,7 +140,7 @@ pub(super) fn remember_deleted(
 ) -> Result<(), Failure> {
     tx.prepare_cached(
         "INSERT INTO deleted (id, unsent, expires_at) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET unsent = min(unsent, excluded.unsent), here_only = 0",
+         ON CONFLICT DO UPDATE SET unsent = min(unsent, excluded.unsent), here_only = 0, waits = NULL",
     )?
     .execute((id_bytes(id), unsent, millis(now.plus(MAX_REMEMBERED))))?;
     Ok(())
@@ -155,7 +149,8 @@ pub(super) fn remember_deleted(
 /// Keeps a message from coming back that was deleted on this device only.
 pub(super) fn remember_hidden(tx: &Transaction<'_>, id: &MessageId, now: Timestamp) -> Result<(), Failure> {
     tx.prepare_cached(
-        "INSERT INTO deleted (id, here_only, expires_at) VALUES (?1, 1, ?2) ON CONFLICT DO NOTHING",
+        "INSERT INTO deleted (id, here_only, expires_at) VALUES (?1, 1, ?2)
+         ON CONFLICT DO UPDATE SET waits = NULL",
     )?
     .execute((id_bytes(id), millis(now.plus(MAX_REMEMBERED))))?;
     Ok(())
@@ -180,20 +175,7 @@ pub(super) fn gone(tx: &Transaction<'_>, id: &MessageId) -> Result<Option<Gone>,
 
 /// Whether a message was deleted, here or by its author.
 pub(super) fn is_deleted(tx: &Transaction<'_>, id: &MessageId) -> Result<bool, Failure> {
-    Ok(tx.prepare_cached("SELECT 1 FROM deleted WHERE id = ?1")?.exists([id_bytes(id)])?)
-}
-
-/// Keeps a table of things that wait for something else from growing without end.
-fn bound(tx: &Transaction<'_>, table: &str, oldest_first: &str) -> Result<(), Failure> {
-    let count: i64 =
-        tx.prepare_cached(&format!("SELECT count(*) FROM {table}"))?.query_row([], |row| row.get(0))?;
-    if count > MAX_EARLY {
-        tx.prepare_cached(&format!(
-            "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY {oldest_first} LIMIT ?1)"
-        ))?
-        .execute([count - MAX_EARLY])?;
-    }
-    Ok(())
+    Ok(gone(tx, id)?.is_some())
 }
 
 impl Work<'_> {
@@ -210,76 +192,5 @@ impl Work<'_> {
                 Ok(())
             }
         }
-    }
-
-    /// Keeps a content of a kind this version does not know.
-    fn set_aside(&self, heard: &Heard) -> Result<(), Failure> {
-        self.tx
-            .prepare_cached(
-                "INSERT INTO set_aside (author, sent_at, arrived_at, content) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute((heard.author.as_bytes(), millis(heard.sent_at), millis(self.now), &heard.content))?;
-        self.bound_set_aside()
-    }
-
-    /// Keeps what came for a conversation that was erased after it, in case the contact comes back: another device may have
-    /// said so without having seen it.
-    fn set_aside_for(&self, chat: &AccountId, item: &ReceivedItem, heard: &Heard) -> Result<(), Failure> {
-        self.tx
-            .prepare_cached(
-                "INSERT INTO set_aside (author, sent_at, arrived_at, content, chat, hash, stored_at, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute((
-                heard.author.as_bytes(),
-                millis(heard.sent_at),
-                millis(self.now),
-                &heard.content,
-                chat.as_bytes(),
-                &item.hash,
-                millis(item.stored_at),
-                millis(item.expires_at.clamp(self.now.plus(MIN_REMEMBERED), self.now.plus(MAX_REMEMBERED))),
-            ))?;
-        self.bound_set_aside()
-    }
-
-    fn bound_set_aside(&self) -> Result<(), Failure> {
-        self.tx
-            .prepare_cached("DELETE FROM set_aside WHERE row <= (SELECT max(row) FROM set_aside) - ?1")?
-            .execute([MAX_SET_ASIDE])?;
-        Ok(())
-    }
-
-    /// A contact is known (again): what was set aside for the conversation is heard after all.
-    pub(super) fn revive(&mut self, chat: &AccountId) -> Result<(), Failure> {
-        type Kept = (Vec<u8>, i64, Vec<u8>, String, i64, i64);
-        let kept: Vec<Kept> = self
-            .tx
-            .prepare_cached(
-                "DELETE FROM set_aside WHERE chat = ?1
-                 RETURNING author, sent_at, content, hash, stored_at, expires_at",
-            )?
-            .query_map([chat.as_bytes()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
-            })?
-            .collect::<Result<_, _>>()?;
-        for (author, sent_at, content, hash, stored_at, expires_at) in kept {
-            let (Ok(author), Ok(parsed)) =
-                (AccountId::from_slice(&author), conclave_proto::content::Content::from_bytes(&content))
-            else {
-                continue;
-            };
-            let heard = Heard::read(&self.own, author, timestamp(sent_at), &parsed, &content);
-            if let Some(heard) = heard {
-                let item = ReceivedItem {
-                    hash,
-                    stored_at: timestamp(stored_at),
-                    expires_at: timestamp(expires_at),
-                    content: Opened::Own,
-                };
-                self.hear(&item, &heard)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -20,6 +20,26 @@ impl ClientStore {
         })
     }
 
+    /// Messages of a chat that are unread though it was read past their place.
+    pub(crate) fn late(&self, chat: &AccountId) -> Result<Vec<MessageId>, StoreError> {
+        self.read("read what came late", |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT id FROM message WHERE chat = ?1 AND late = 1")?;
+            let rows = statement.query_map([chat.as_bytes()], message_id)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// How many items of a chat wait until it is there again.
+    pub(crate) fn set_aside_of(&self, chat: &AccountId) -> Result<usize, StoreError> {
+        self.read("count what was set aside", |connection| {
+            let count: i64 = connection
+                .prepare_cached("SELECT count(*) FROM set_aside WHERE chat = ?1")?
+                .query_row([chat.as_bytes()], |row| row.get(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
+        })
+    }
+
     /// The chat's messages as they are sorted, and by what.
     pub(crate) fn sorted_by(&self, chat: &AccountId) -> Result<Vec<(Timestamp, MessageId)>, StoreError> {
         self.read("read the order", |connection| {

@@ -27,7 +27,8 @@ pub enum Meta {
     Settings,
     /// The account was made here, and its documents begin here. Without it they are somewhere else until they are found.
     NewAccount,
-    /// The documents of the account have been looked for at a majority of its swarm.
+    /// The documents of the account have been looked for at a majority of its swarm: when that was, eight bytes, since when
+    /// this device takes part. Older versions wrote one byte, which says nothing about that.
     DocumentsFound,
     /// Something was deleted since the database was last written anew.
     Deleted,
@@ -171,6 +172,23 @@ pub(super) fn settings(connection: &Connection) -> Result<Settings, Failure> {
     Ok(json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
 }
 
+/// Since when what comes for the account comes to this device as well: from the beginning, if the account was made here.
+/// `None` before a restored one has found its settings.
+pub(super) fn takes_part_since(connection: &Connection) -> Result<Option<Timestamp>, Failure> {
+    let value = |name: Meta| -> Result<Option<Vec<u8>>, Failure> {
+        Ok(connection
+            .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+            .query_row([name.name()], |row| row.get(0))
+            .optional()?)
+    };
+    if value(Meta::NewAccount)?.is_some() {
+        return Ok(Some(Timestamp(0)));
+    }
+    let found = value(Meta::DocumentsFound)?;
+    Ok(found
+        .map(|bytes| <[u8; 8]>::try_from(bytes).map_or(Timestamp(0), |at| Timestamp(u64::from_be_bytes(at)))))
+}
+
 /// The id of the profile's account.
 pub(super) fn own_id(connection: &Connection) -> Result<conclave_crypto::AccountId, Failure> {
     connection
@@ -184,14 +202,15 @@ pub(super) fn own_id(connection: &Connection) -> Result<conclave_crypto::Account
 pub(super) fn next_sent_timestamp(tx: &Transaction<'_>, now: Timestamp) -> Result<Timestamp, Failure> {
     let own = own_id(tx)?;
     let last: i64 = tx.prepare_cached("SELECT last_sent_at FROM account")?.query_row([], |row| row.get(0))?;
-    let mut next = millis(now).max(last.saturating_add(1));
+    let used_up = || StoreError::NotAllowed("the last time there is was used as that of a message");
+    let mut next = millis(now).max(last.checked_add(1).ok_or_else(used_up)?);
     // Another device of the account may have used the same millisecond.
     let mut taken = tx.prepare_cached(
         "SELECT 1 FROM message WHERE id = ?1 UNION ALL SELECT 1 FROM deleted WHERE id = ?1
          UNION ALL SELECT 1 FROM edit WHERE id = ?1",
     )?;
     while taken.exists([super::chats::id_bytes(&crate::types::MessageId::of(&own, timestamp(next)))])? {
-        next = next.saturating_add(1);
+        next = next.checked_add(1).ok_or_else(used_up)?;
     }
     tx.prepare_cached("UPDATE account SET last_sent_at = ?1")?.execute([next])?;
     Ok(timestamp(next))

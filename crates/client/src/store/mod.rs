@@ -16,7 +16,11 @@ mod chats;
 mod contacts;
 mod cursors;
 mod documents;
+mod drafts;
 mod error;
+mod file_lives;
+mod files;
+mod history;
 mod incoming;
 #[cfg(test)]
 mod inspect;
@@ -24,6 +28,8 @@ mod key;
 mod meta;
 mod migrations;
 mod outgoing;
+mod pictures;
+mod recipients;
 mod rows;
 mod search;
 mod speak;
@@ -39,17 +45,23 @@ use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-pub use contacts::{MAX_NAME_BYTES, RecipientError};
+pub use contacts::MAX_NAME_BYTES;
 pub use documents::{DocumentPush, ReceivedEntries};
+pub use drafts::MAX_DRAFT_BYTES;
 use error::Failure;
 pub use error::StoreError;
+pub(crate) use file_lives::Renewal;
+pub use files::{GoneFile, files_again};
+pub use history::Place;
 pub use key::DatabaseKey;
 pub use meta::{MAX_META_BYTES, Meta};
 use migrations::SchemaVersion;
 pub use outgoing::StoredCopy;
+pub use pictures::{MAX_PICTURE_FETCHES, PictureRow, StoredPicture};
+pub use recipients::{Candidate, RecipientError};
 pub use rows::{
-    ChatRow, Contact, Copy, DueCopy, MessageRow, Others, OutgoingMessage, ReactionRow, ReceivedBatch,
-    ReceivedItem, RowKind, StoredAccount,
+    ChatRow, Contact, Copy, DraftRow, DueCopy, FileRow, FileState, MessageRow, NewFile, Others,
+    OutgoingMessage, ReactionRow, ReceivedBatch, ReceivedItem, RowKind, StoredAccount,
 };
 pub use search::{
     MAX_SEARCH_BYTES, MAX_SEARCH_WORDS, SearchCursor, SearchHit, SearchKind, SearchPage, SearchQuery,

@@ -25,8 +25,8 @@ pub(super) const MESSAGE_TTL: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// The shortest life a node takes. (client-messages 5.1)
 pub(super) const SHORTEST_TTL: Duration = Duration::from_secs(10);
 
-/// Due copies from which those to be sent are chosen. If so many wait for one recipient they come first until an attempt
-/// fails; then all of them wait.
+/// Due copies from which those to be sent are chosen, of those for others and of those for the own swarm. If so many wait for
+/// one recipient they come first until an attempt fails; then all of them wait.
 const LOOKED_AT: usize = 512;
 
 /// Copies that go to the same swarm as the copy ?2 of ?1: to the same recipient, or all to oneself.
@@ -106,6 +106,24 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// What never reached its recipient is not shown on other devices as sent: its copy for them does not go out any more,
+    /// and where it may have, they are told that it is nothing.
+    fn revoke(&mut self, id: &MessageId) -> Result<(), Failure> {
+        let row = chats::find(self.tx, &self.own, id)?;
+        let untried = self
+            .tx
+            .prepare_cached("SELECT 1 FROM outgoing WHERE id = ?1 AND copy = 1 AND attempts = 0")?
+            .exists([id_bytes(id)])?;
+        self.unqueue(id)?;
+        for edit in self.edits_of(&row)? {
+            self.unqueue(&MessageId::of(&edit.author, edit.sent_at))?;
+        }
+        if row.chat == self.own || (untried && row.own_hash.is_none()) {
+            return Ok(());
+        }
+        self.take_from_own_devices(&row)
+    }
+
     /// Nothing of this is sent any more.
     pub(super) fn unqueue(&self, id: &MessageId) -> Result<(), Failure> {
         self.tx.prepare_cached("DELETE FROM outgoing WHERE id = ?1")?.execute([id_bytes(id)])?;
@@ -174,7 +192,7 @@ impl ClientStore {
     pub fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.read("read the outbox", |connection| {
             let next: Option<i64> = connection
-                .prepare_cached("SELECT min(next_try) FROM outgoing WHERE next_try > ?1")?
+                .prepare_cached("SELECT min(next_try) FROM outgoing WHERE next_try > ?1 AND held = 0")?
                 .query_row([millis(now)], |row| row.get(0))?;
             Ok(next.map(timestamp))
         })
@@ -324,8 +342,7 @@ impl ClientStore {
                 return Ok(());
             }
             if raise(tx, id, MessageState::Failed)? {
-                // What never reached the recipient is not shown on other devices as sent.
-                work.unqueue(id)?;
+                work.revoke(id)?;
             }
             set_reason(tx, id, Some(reason))?;
             work.touch_state(id);
@@ -365,12 +382,22 @@ impl Work<'_> {
             Err(Failure::Store(StoreError::UnknownMessage(_))) => None,
             Err(other) => return Err(other),
         };
-        let in_own_swarm = copy == Copy::OwnSync || before.as_ref().is_some_and(|row| row.chat == self.own);
+        // A note to oneself has one copy, and so has what edits it, which has no row.
+        let edits_note = tx
+            .prepare_cached("SELECT 1 FROM edit WHERE id = ?1 AND chat = ?2")?
+            .exists((id_bytes(id), self.own.as_bytes()))?;
+        let is_note = before.as_ref().is_some_and(|row| row.chat == self.own);
+        let in_own_swarm = copy == Copy::OwnSync || is_note || edits_note;
         if in_own_swarm {
             // The receive loop will meet this copy: it is known.
             incoming::remember(tx, stored.hash, stored.expires_at, self.now)?;
             if incoming::gone(tx, id)?.is_some_and(|gone| !gone.here_only) {
                 self.delete_in_own_swarm(stored.hash)?;
+            }
+            // It was under way when the message failed: other devices may have it by now.
+            if let Some(row) = before.as_ref().filter(|row| row.state == Some(MessageState::Failed)) {
+                self.delete_in_own_swarm(stored.hash)?;
+                self.take_from_own_devices(row)?;
             }
             tx.prepare_cached("UPDATE message SET own_hash = ?2, swarm_expires_at = ?3 WHERE id = ?1")?
                 .execute((id_bytes(id), stored.hash, millis(stored.expires_at)))?;
@@ -398,7 +425,9 @@ impl Work<'_> {
                  WHERE id = ?1 AND (signed IS NULL OR signed < ?2)",
             )?
             .execute((id_bytes(id), signed, stored.swarm))?;
-        self.begin_to_expire(&before)?;
+        if majority {
+            self.begin_to_expire(&before)?;
+        }
         if climbed || counted > 0 {
             self.touch_state(id);
         }
@@ -428,17 +457,22 @@ impl Work<'_> {
     }
 }
 
-/// The due copies that have waited longest.
-pub(super) fn oldest_due_sql() -> String {
-    format!("SELECT * FROM outgoing WHERE next_try <= ?1 ORDER BY next_try, sent_at LIMIT {LOOKED_AT}")
+/// The due copies of a kind that have waited longest.
+pub(super) fn oldest_due_sql(copy: Copy) -> String {
+    let copy = copy.code();
+    format!(
+        "SELECT * FROM outgoing WHERE next_try <= ?1 AND copy = {copy} AND held = 0 ORDER BY next_try, sent_at LIMIT {LOOKED_AT}"
+    )
 }
 
 fn due_sql() -> String {
-    let oldest = oldest_due_sql();
+    // Each kind by itself: the own swarm is asked for one thing at a time, and what waits for that must not hide what others
+    // are to receive.
+    let (to_others, to_own) = (oldest_due_sql(Copy::Recipient), oldest_due_sql(Copy::OwnSync));
     format!(
         "SELECT * FROM (
              SELECT due.*, row_number() OVER (PARTITION BY copy, recipient ORDER BY sent_at) AS place
-             FROM ({oldest}) AS due
+             FROM (SELECT * FROM ({to_others}) UNION ALL SELECT * FROM ({to_own})) AS due
          )
          WHERE place <= ?3 ORDER BY copy, next_try, sent_at LIMIT ?2"
     )

@@ -5,7 +5,7 @@ use std::time::Duration;
 use conclave_crypto::{AccountId, Ed25519Public, RecoveryPhrase};
 use conclave_proto::{Namespace, Timestamp};
 
-use crate::said::{Details, Invitation, LinkPreview, QuotedMessage, Timer};
+use crate::said::{Details, File, FileKey, Invitation, LinkPreview, Pointer, QuotedMessage, Timer};
 use crate::types::{MessageId, MessageState};
 use crate::wire::Opened;
 
@@ -39,12 +39,90 @@ pub struct OutgoingMessage {
     pub preview: Option<LinkPreview>,
     /// A community to invite to.
     pub invitation: Option<Invitation>,
+    /// Files, encrypted and on this disk already.
+    pub files: Vec<NewFile>,
+}
+
+/// A file to be sent: what is said of it, and what is in the profile's folder.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// As it is told to others.
+    pub file: File,
+    /// As others find and open it.
+    pub pointer: Pointer,
+    /// The name of its encrypted bytes in the profile's folder for files.
+    pub blob: String,
+    /// The list of its chunks. `None` if it goes to a file server: where it is there is known only then.
+    pub manifest: Option<Vec<u8>>,
+    /// What deletes its chunks.
+    pub file_key: FileKey,
+}
+
+/// How far a file has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileState {
+    /// Elsewhere.
+    #[default]
+    Elsewhere,
+    /// To be fetched.
+    Wanted,
+    /// Here.
+    Here,
+    /// Here, and to be stored in swarms.
+    Sending,
+    /// It could not be fetched, or stored.
+    Failed,
+}
+
+impl FileState {
+    const ALL: [Self; 5] = [Self::Elsewhere, Self::Wanted, Self::Here, Self::Sending, Self::Failed];
+
+    pub(super) fn code(self) -> i64 {
+        Self::ALL.iter().position(|state| *state == self).and_then(|at| i64::try_from(at).ok()).unwrap_or(0)
+    }
+
+    pub(super) fn of_code(code: i64) -> Self {
+        usize::try_from(code).ok().and_then(|at| Self::ALL.get(at)).copied().unwrap_or_default()
+    }
+}
+
+/// A file of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRow {
+    /// Which, in this database.
+    pub row: i64,
+    /// The message it belongs to.
+    pub message: MessageId,
+    /// Which of the message's files, from 0.
+    pub place: u32,
+    /// Where it is, and what opens it.
+    pub pointer: Pointer,
+    /// Bytes of the content, as its sender says.
+    pub size: u64,
+    /// How far it has come.
+    pub state: FileState,
+    /// Where its content was written to, if it was.
+    pub path: Option<String>,
+    /// The name of its encrypted bytes in the profile's folder for files.
+    pub blob: Option<String>,
+    /// The list of its chunks, once it is known.
+    pub manifest: Option<Vec<u8>>,
+    /// Which chunks a majority of their swarm has, a bit each; the manifest is behind the last.
+    pub stored: Vec<u8>,
+    /// What deletes its chunks, of one that was sent from this account.
+    pub file_key: Option<FileKey>,
+    /// It was, or is to be, stored from this device.
+    pub sent_here: bool,
+    /// What went wrong.
+    pub reason: Option<String>,
+    /// How often it did.
+    pub attempts: u32,
 }
 
 impl OutgoingMessage {
     /// Just a text.
     pub fn text(chat: AccountId, text: impl Into<String>) -> Self {
-        Self { chat, text: text.into(), reply_to: None, preview: None, invitation: None }
+        Self { chat, text: text.into(), reply_to: None, preview: None, invitation: None, files: Vec::new() }
     }
 }
 
@@ -99,7 +177,7 @@ impl RowKind {
 pub struct ReactionRow {
     /// The emoji.
     pub emoji: String,
-    /// Who, in the order of their ids.
+    /// Who, in the order in which they did.
     pub authors: Vec<AccountId>,
 }
 
@@ -114,6 +192,8 @@ pub struct MessageRow {
     pub author: AccountId,
     /// The name the author gives themself, if known.
     pub author_name: Option<String>,
+    /// The name we gave the author.
+    pub author_nickname: Option<String>,
     /// What it says.
     pub text: String,
     /// When it was written, as its author says.
@@ -150,6 +230,8 @@ pub struct MessageRow {
     pub expires_at: Option<Timestamp>,
     /// Reactions, by emoji.
     pub reactions: Vec<ReactionRow>,
+    /// Its files, in the order of [`Details::files`].
+    pub files: Vec<FileRow>,
 }
 
 impl std::fmt::Debug for MessageRow {
@@ -250,8 +332,14 @@ pub struct ReceivedItem {
 pub struct ChatRow {
     /// The other side's id.
     pub id: AccountId,
-    /// Our name for them, or else theirs.
+    /// What they call themselves.
     pub name: Option<String>,
+    /// What we call them.
+    pub nickname: Option<String>,
+    /// The notes to oneself.
+    pub is_self: bool,
+    /// What was begun to be written.
+    pub draft: Option<DraftRow>,
     /// Somebody this account has not written to.
     pub request: bool,
     /// The newest message; `None` if all were deleted.
@@ -270,6 +358,23 @@ pub struct ChatRow {
     pub timer: Timer,
     /// The owner wants nothing from them.
     pub blocked: bool,
+    /// What tells their picture from others, if it is here.
+    pub picture: Option<String>,
+}
+
+/// What the owner has begun to write in a chat.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct DraftRow {
+    /// The text.
+    pub text: String,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+}
+
+impl std::fmt::Debug for DraftRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DraftRow({} bytes)", self.text.len())
+    }
 }
 
 /// Somebody this account has exchanged a message with.
@@ -293,6 +398,8 @@ pub struct Contact {
     pub timer: Timer,
     /// Nothing is notified until then.
     pub muted_until: Option<Timestamp>,
+    /// What tells their picture from others, if it is here.
+    pub picture: Option<String>,
 }
 
 impl std::fmt::Debug for Contact {

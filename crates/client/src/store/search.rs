@@ -24,7 +24,7 @@ use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 
-use super::chats::{MESSAGE_COLUMNS, attach_reactions, id_bytes, message_row};
+use super::chats::{MESSAGE_COLUMNS, complete, id_bytes, message_row};
 use super::error::Failure;
 use super::meta::own_id;
 use super::work::Work;
@@ -48,7 +48,7 @@ const BACKLOG_AT_ONCE: i64 = 250;
 const SCRUB_AT: usize = 4_096;
 
 /// What a message holds, for searching. One message can hold several kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SearchKind {
     /// A text.
@@ -101,9 +101,24 @@ impl SearchKind {
 }
 
 /// Where a page of hits ended. Stays of use when messages come or go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(transparent)]
-pub struct SearchCursor(#[serde(with = "as_text")] i64);
+pub struct SearchCursor(
+    #[serde(with = "as_text")]
+    #[schemars(with = "String")]
+    i64,
+);
 
 /// What to look for. All that is given has to hold; at least one thing has to be given.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -264,7 +279,7 @@ fn find(
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(doc, _)| SearchCursor(*doc));
     let mut rows: Vec<MessageRow> = found.into_iter().map(|(_, row)| row).collect();
-    attach_reactions(connection, &mut rows)?;
+    complete(connection, &mut rows)?;
     let hits = rows
         .into_iter()
         .map(|message| SearchHit { ranges: question.places(&message.text), message })

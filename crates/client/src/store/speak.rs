@@ -7,6 +7,7 @@ use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::content::{Content, Expiration};
 use rusqlite::OptionalExtension as _;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::chats::{self, NewMessage, id_bytes};
@@ -17,11 +18,17 @@ use super::work::{Changes, Work};
 use super::{
     ClientStore, MessageRow, OutgoingMessage, RowKind, StoreError, account_id, incoming, millis, timestamp,
 };
-use crate::said::{Details, Profile, QuotedMessage, Reaction, Speech, Timer, is_emoji_like, sync_copy};
+use crate::said::{
+    Details, MAX_WORDS, Profile, QuotedMessage, Reaction, Speech, Timer, is_emoji_like, sync_copy,
+};
 use crate::types::{MessageId, MessageState};
 
 /// For how long a text may be edited after it was sent.
 pub const EDIT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Nothing of one's own is followed further into the future than that. A day, as clocks set to a wrong time zone are off.
+const FAR_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+/// Clocks that the network sets differ by less, on machines and paths that are busy.
+const HEARD_AHEAD: Duration = Duration::from_secs(10);
 /// How long a notice of typing is of use. (client-messages 5.2)
 const TYPING_TTL: Duration = Duration::from_secs(20);
 /// How long a swarm keeps a receipt: whoever was away longer learns it from nothing else either.
@@ -33,7 +40,7 @@ const MAX_REACTIONS: i64 = 20;
 const REACTIONS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How far a message is taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Deletion {
     /// On this device. A restored account gets it back as long as the swarm has it.
@@ -85,6 +92,13 @@ impl Work<'_> {
         }
     }
 
+    /// When a change of the profile is said to be made. Others compare whole seconds (client-messages 4.7): a second change within
+    /// one would be none to them, for ever.
+    pub(super) fn profile_changes_at(&self) -> Timestamp {
+        let last = self.documents.profile.updated_at();
+        last.map_or(self.now, |last| self.now.max(last.plus(Duration::from_secs(1))))
+    }
+
     /// Fixes the sent timestamp and writes the content.
     fn utter(&mut self, utterance: &Utterance<'_>) -> Result<(MessageId, Timestamp, Content), Failure> {
         self.utter_after(Timestamp(0), utterance)
@@ -96,6 +110,13 @@ impl Work<'_> {
         earlier: Timestamp,
         utterance: &Utterance<'_>,
     ) -> Result<(MessageId, Timestamp, Content), Failure> {
+        if earlier > self.now.plus(FAR_AHEAD) {
+            // Following it would take all later messages there as well.
+            return Err(StoreError::NotAllowed(
+                "a device of this account whose clock is far ahead has said something later",
+            )
+            .into());
+        }
         let sent_at = next_sent_timestamp(self.tx, self.now.max(earlier.plus(Duration::from_millis(1))))?;
         let profile = utterance.with_profile.then(|| self.profile());
         let asks = utterance.asks && settings(self.tx)?.delivery_receipts;
@@ -125,7 +146,10 @@ impl Work<'_> {
         utterance: &Utterance<'_>,
         row: Row<'_>,
     ) -> Result<MessageId, Failure> {
-        let (id, sent_at, content) = self.utter(utterance)?;
+        let heard = self.newest_in(chat)?;
+        // Further ahead, a clock is wrong, and following it would carry the mistake on.
+        let earlier = if heard <= self.now.plus(HEARD_AHEAD) { heard } else { Timestamp(0) };
+        let (id, sent_at, content) = self.utter_after(earlier, utterance)?;
         let to_self = *chat == self.own;
         let kept = if to_self { sync_copy(content.clone(), chat) } else { content.clone() };
         chats::insert(
@@ -146,6 +170,7 @@ impl Work<'_> {
                 quote: row.quote,
                 timer: utterance.expiration.into(),
                 expires_at: None,
+                late: false,
                 own_hash: None,
                 swarm_expires_at: None,
             },
@@ -169,9 +194,18 @@ impl Work<'_> {
         Ok(id)
     }
 
+    /// Where the newest message of a chat stands: what is said now is said after it, whatever the clock says.
+    fn newest_in(&self, chat: &AccountId) -> Result<Timestamp, Failure> {
+        let newest: Option<i64> = self
+            .tx
+            .prepare_cached("SELECT max(sort_at) FROM message WHERE chat = ?1")?
+            .query_row([chat.as_bytes()], |row| row.get(0))?;
+        Ok(newest.map_or(Timestamp(0), super::timestamp))
+    }
+
     /// The owner has seen a chat up to `time`, on this device: others are told, and the authors if the setting says so.
     fn see(&mut self, chat: &AccountId, time: Timestamp) -> Result<(), Failure> {
-        let newly = self.read_up_to(chat, time, true)?;
+        let newly = self.read_up_to(chat, self.seen_up_to(chat, time)?, true)?;
         if settings(self.tx)?.read_receipts && self.is_trusted(chat) {
             self.acknowledge(chat, true, &newly)?;
         }
@@ -196,6 +230,21 @@ impl Work<'_> {
     fn answer_request(&mut self, chat: &AccountId) -> Result<(), Failure> {
         let response = Utterance { with_profile: true, ..Utterance::plain(Speech::Accepted) };
         self.say(chat, &response, MESSAGE_TTL, false, None).map(drop)
+    }
+
+    /// One's other devices are not to have this message of ours, nor its edits.
+    pub(super) fn take_from_own_devices(&mut self, row: &MessageRow) -> Result<(), Failure> {
+        if let Some(hash) = &row.own_hash {
+            self.delete_in_own_swarm(hash)?;
+        }
+        let mut targets = vec![QuotedMessage { author: row.author, sent_at: row.sent_at }];
+        targets.extend(self.edits_of(row)?);
+        let own = self.own;
+        for target in targets {
+            let unsend = Utterance::plain(Speech::Unsend { target, without_trace: true });
+            self.say(&own, &unsend, MESSAGE_TTL, false, None)?;
+        }
+        Ok(())
     }
 
     fn own_message(&self, id: &MessageId) -> Result<MessageRow, Failure> {
@@ -226,6 +275,27 @@ impl Work<'_> {
     }
 }
 
+/// Whether preview and invitation are what receivers take as they are (client-messages 4.4, 4.18).
+fn fits(message: &OutgoingMessage) -> Result<(), StoreError> {
+    let mut words = Vec::new();
+    if let Some(preview) = &message.preview {
+        words.push(("the address of the preview", preview.url.len()));
+        words.push(("the title of the preview", preview.title.as_ref().map_or(0, String::len)));
+        if !message.text.contains(&preview.url) {
+            return Err(StoreError::NotAllowed("a preview is of a link that stands in the text"));
+        }
+    }
+    if let Some(invitation) = &message.invitation {
+        words.push(("the address of the invitation", invitation.url.len()));
+        words.push(("the name in the invitation", invitation.name.len()));
+    }
+    let limit = MAX_WORDS;
+    match words.into_iter().find(|(_, size)| *size > limit) {
+        Some((what, size)) => Err(StoreError::TooLarge { what, size, limit }),
+        None => Ok(()),
+    }
+}
+
 /// What of a row is not in its content.
 struct Row<'a> {
     kind: RowKind,
@@ -240,13 +310,15 @@ impl ClientStore {
     /// somebody approves them (client-messages 4.14).
     ///
     /// # Errors
-    /// [`StoreError::UnknownMessage`] if it answers one that is not here, [`StoreError::NoAccount`],
+    /// [`StoreError::UnknownMessage`] if it answers one that is not here, [`StoreError::TooLarge`] and
+    /// [`StoreError::NotAllowed`] if others could not show what comes with it, [`StoreError::NoAccount`],
     /// [`StoreError::DiskFull`], …; the message is not taken then.
     pub fn enqueue(
         &self,
         message: &OutgoingMessage,
         now: Timestamp,
     ) -> Result<(MessageRow, Changes), StoreError> {
+        fits(message)?;
         self.work("queue the message", now, |work| {
             let quote = match &message.reply_to {
                 Some(id) => {
@@ -262,13 +334,17 @@ impl ClientStore {
             };
             let expiration = work.timer(&message.chat).into();
             work.address(&message.chat)?;
+            let files: Vec<_> =
+                message.files.iter().map(|new| (new.file.clone(), new.pointer.clone())).collect();
             let speech = Speech::Post {
                 text: &message.text,
                 quote,
                 preview: message.preview.as_ref(),
                 invitation: message.invitation.as_ref(),
+                files: &files,
             };
             let details = Details {
+                files: files.iter().map(|(file, _)| file.clone()).collect(),
                 preview: message.preview.clone(),
                 invitation: message.invitation.clone(),
                 ..Details::default()
@@ -276,6 +352,9 @@ impl ClientStore {
             let utterance = Utterance { speech, expiration, with_profile: true, asks: true };
             let row = Row { kind: RowKind::Post, text: &message.text, details: &details, quote };
             let id = work.post(&message.chat, &utterance, row)?;
+            if !message.files.is_empty() {
+                work.hold_for(&id, &message.files)?;
+            }
             let row = chats::find(work.tx, &work.own, &id)?;
             work.changes.shown.push(row.clone());
             Ok(row)
@@ -295,6 +374,10 @@ impl ClientStore {
             }
             if row.text.is_empty() {
                 return Err(StoreError::NotAllowed("only texts can be edited").into());
+            }
+            if row.state == Some(MessageState::Failed) {
+                let why = "the message was not sent, so nobody has what would be edited; send it anew";
+                return Err(StoreError::NotAllowed(why).into());
             }
             let target = QuotedMessage { author: work.own, sent_at: row.sent_at };
             let expiration: Expiration = row.timer.into();
@@ -316,8 +399,15 @@ impl ClientStore {
                 own_ttl: Some(own_ttl),
                 until: None,
             })?;
-            let edit =
-                incoming::Edit { id: &edit, target: id, chat: &row.chat, sent_at, text, own_hash: None };
+            let edit = incoming::Edit {
+                id: &edit,
+                target: id,
+                chat: &row.chat,
+                author: &work.own.clone(),
+                sent_at,
+                text,
+                own_hash: None,
+            };
             // The sent timestamp can lie further on than the clock, if the clock was put back.
             if !work.take_edit(&edit)? {
                 return Err(StoreError::NotAllowed("a text can be edited for a day after it was sent").into());
@@ -346,11 +436,13 @@ impl ClientStore {
             if row.kind != RowKind::Post {
                 return Err(StoreError::NotAllowed("there is nothing left to react to").into());
             }
-            let since = millis(now.minus(REACTIONS_WITHIN));
+            let (since, until) = (millis(now.minus(REACTIONS_WITHIN)), millis(now.plus(REACTIONS_WITHIN)));
             let lately: i64 = work
                 .tx
-                .prepare_cached("SELECT count(*) FROM reaction WHERE author = ?1 AND sent_at > ?2")?
-                .query_row((work.own.as_bytes(), since), |row| row.get(0))?;
+                .prepare_cached(
+                    "SELECT count(*) FROM reaction WHERE author = ?1 AND sent_at > ?2 AND sent_at < ?3",
+                )?
+                .query_row((work.own.as_bytes(), since, until), |row| row.get(0))?;
             if lately >= MAX_REACTIONS && !remove {
                 return Err(StoreError::NotAllowed("20 reactions a minute are the limit").into());
             }
@@ -573,10 +665,7 @@ impl ClientStore {
     }
 
     /// When receipts become due next.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn next_receipt(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) fn next_receipt(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for receipts", |connection| {
             let next: Option<i64> = connection
                 .prepare_cached("SELECT min(due_at) FROM owed_receipt")?
@@ -591,7 +680,8 @@ impl ClientStore {
     /// [`StoreError::NoAccount`].
     pub fn set_display_name(&self, name: &str, now: Timestamp) -> Result<Changes, StoreError> {
         self.work("store the display name", now, |work| {
-            work.documents.profile.set_name(name, now).map_err(|error| StoreError::Bug(error.to_string()))?;
+            let at = work.profile_changes_at();
+            work.documents.profile.set_name(name, at).map_err(|error| StoreError::Bug(error.to_string()))?;
             work.project_profile()
         })
         .map(|((), changes)| changes)
@@ -610,7 +700,7 @@ impl Work<'_> {
     }
 
     /// The messages that brought edits of this one, to be deleted with it.
-    fn edits_of(&self, row: &MessageRow) -> Result<Vec<QuotedMessage>, Failure> {
+    pub(super) fn edits_of(&self, row: &MessageRow) -> Result<Vec<QuotedMessage>, Failure> {
         let mut statement =
             self.tx.prepare_cached("SELECT sent_at FROM edit WHERE target = ?1 AND chat = ?2")?;
         let times =

@@ -10,8 +10,14 @@ use crate::types::{MessageId, MessageState};
 use crate::wire::Opened;
 
 mod at_rest;
+mod contacts;
 mod devices;
+mod files;
+mod late;
+mod pictures;
 mod search;
+mod strangers;
+mod takes_back;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const LATER: Timestamp = Timestamp(1_700_000_060_000);
@@ -134,6 +140,20 @@ fn sent_timestamps_only_climb_even_when_the_clock_goes_back() {
     let third = send(&store, 2, "c", Timestamp(5)).sent_at;
     assert_eq!(first, NOW);
     assert!(second > first && third > second);
+}
+
+#[test]
+fn what_is_said_stands_after_what_was_heard_before_though_clocks_differ() {
+    for (ahead, follows) in [(900, true), (9_000, true), (11_000, false)] {
+        let store = store();
+        receive(&store, vec![item("h1", 2, "what now?", Timestamp(NOW.0 + ahead))]);
+        let answer = send(&store, 2, "this", NOW).sent_at.0;
+        let texts: Vec<String> =
+            store.history(&person(2), 10, None).unwrap().into_iter().map(|row| row.text).collect();
+        let expected = if follows { ["what now?", "this"] } else { ["this", "what now?"] };
+        assert_eq!(texts, expected, "{ahead}");
+        assert!(if follows { answer == NOW.0 + ahead + 1 } else { answer < NOW.0 + 10 }, "{answer}");
+    }
 }
 
 #[test]
@@ -264,6 +284,19 @@ fn copies_for_other_devices_come_after_those_for_people() {
 }
 
 #[test]
+fn hundreds_of_copies_for_other_devices_hide_no_message_from_its_recipient() {
+    let store = store();
+    for number in 0..600 {
+        let id = send(&store, 2, &format!("{number}"), NOW).id;
+        signed_by(&store, &id, Copy::Recipient, 5, 5, &format!("h{number}"));
+    }
+    let last = send(&store, 2, "last", NOW).id;
+    let due = store.due(LATER, 10, 10).unwrap();
+    assert_eq!((&due[0].id, due[0].copy), (&last, Copy::Recipient));
+    assert!(due.len() == 10 && due[1..].iter().all(|due| due.copy == Copy::OwnSync));
+}
+
+#[test]
 fn a_note_to_oneself_is_one_copy_and_one_message() {
     let store = store();
     let note = send(&store, 1, "buy milk", NOW);
@@ -335,7 +368,13 @@ fn unknown_contents_are_kept_and_bounded() {
             (0..100).map(|n| item_of(&format!("{round}-{n}"), heard(2, Said::Unknown, NOW))).collect();
         receive(&store, items);
     }
-    assert_eq!(store.set_aside_count().unwrap(), 1_000);
+    assert_eq!(store.set_aside_count().unwrap(), 200, "of one author");
+    for from in 10..20 {
+        let items =
+            (0..150).map(|n| item_of(&format!("{from} {n}"), heard(from, Said::Unknown, NOW))).collect();
+        receive(&store, items);
+    }
+    assert_eq!(store.set_aside_count().unwrap(), 1_000, "of all strangers");
 }
 
 #[test]
@@ -374,6 +413,23 @@ fn history_comes_in_pages_that_miss_nothing() {
     let whole = store.history(&person(2), 1_000, None).unwrap();
     assert_eq!(texts(&all), texts(&whole));
     assert!(whole.windows(2).all(|two| two[0].sent_at <= two[1].sent_at));
+    let mut onwards = whole[..1].to_vec();
+    loop {
+        let last = onwards.last().map(|row| row.id.clone()).unwrap();
+        let page = store.history_at(&person(2), 4, &Place::After(last)).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        onwards.extend(page);
+    }
+    assert_eq!(texts(&onwards), texts(&whole));
+    let around = |at: usize, limit| {
+        let place = Place::Around(whole[at].id.clone());
+        store.history_at(&person(2), limit, &place).unwrap()
+    };
+    assert_eq!(texts(&around(4, 5)), texts(&whole[2..7]));
+    assert_eq!(texts(&around(0, 5)), texts(&whole[..5]), "nothing stands before the first");
+    assert_eq!(texts(&around(8, 1)), texts(&whole[8..]));
     let stranger = MessageId::of(&person(8), NOW);
     assert!(matches!(store.history(&person(2), 4, Some(&stranger)), Err(StoreError::UnknownMessage(_))));
 }
@@ -389,8 +445,10 @@ fn no_page_is_found_by_looking_at_everything() {
         lines.collect::<Result<Vec<String>, _>>().unwrap().join("; ")
     };
     // The rest of the outbox's query sorts what this finds, a bounded number.
-    let due = outgoing::oldest_due_sql();
-    for sql in [chats::history_sql(), chats::unprinted_sql(), due] {
+    let due = [Copy::Recipient, Copy::OwnSync].map(outgoing::oldest_due_sql);
+    let back = history::history_sql(history::Direction::Back);
+    let on = history::history_sql(history::Direction::On);
+    for sql in [back, on, chats::unprinted_sql()].into_iter().chain(due) {
         let plan = plan(&sql);
         assert!(!plan.contains("TEMP B-TREE"), "sorted as stored: {plan}");
         let scans =
@@ -492,7 +550,7 @@ fn recipients_are_found_by_id_and_by_the_names_of_those_we_wrote_to() {
     assert_eq!(store.resolve_recipient(&id.to_hex().to_uppercase()).unwrap(), id);
     receive(&store, vec![item("h1", 2, "hi", NOW)]);
     assert!(
-        matches!(store.resolve_recipient("Person 2"), Err(RecipientError::Unknown { candidates, .. }) if candidates.is_empty()),
+        matches!(store.resolve_recipient("Person 2"), Err(RecipientError::Request { candidates, .. }) if candidates.len() == 1),
         "a stranger is not found by the name they chose"
     );
     send(&store, 2, "hi", NOW);
@@ -559,4 +617,24 @@ async fn asynchronous_callers_get_the_same_verbs() {
     let sent =
         store.run(move |store| store.enqueue(&OutgoingMessage::text(chat, "hi"), NOW)).await.unwrap().0;
     assert_eq!(store.run(move |store| store.message(&sent.id)).await.unwrap().unwrap().text, "hi");
+}
+
+#[test]
+fn a_draft_is_kept_with_its_chat_until_it_is_emptied_and_goes_with_it() {
+    let store = store();
+    let message = receive(&store, vec![item("h", 2, "hi", NOW)]).shown.remove(0);
+    let draft = DraftRow { text: "Dear".to_owned(), reply_to: Some(message.id) };
+    let changes = store.set_draft(&person(2), &draft).unwrap();
+    assert!(changes.chats.contains(&person(2)), "other faces are told");
+    assert_eq!(store.draft(&person(2)).unwrap(), Some(draft.clone()));
+    let of_chat = |store: &ClientStore| store.chats(10).unwrap().remove(0).draft;
+    assert_eq!(of_chat(&store), Some(draft));
+    let long = DraftRow { text: "x".repeat(MAX_DRAFT_BYTES + 1), reply_to: None };
+    assert!(matches!(store.set_draft(&person(2), &long), Err(StoreError::TooLarge { .. })));
+
+    store.set_draft(&person(2), &DraftRow::default()).unwrap();
+    assert_eq!((store.draft(&person(2)).unwrap(), of_chat(&store)), (None, None));
+    store.set_draft(&person(2), &DraftRow { text: "once more".to_owned(), reply_to: None }).unwrap();
+    store.remove_contact(&person(2), LATER).unwrap();
+    assert_eq!(store.draft(&person(2)).unwrap(), None);
 }

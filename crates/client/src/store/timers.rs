@@ -33,22 +33,26 @@ impl Work<'_> {
     /// Others' messages of a chat up to `time` have been read: those that disappear after that begin to, here and in the
     /// own swarm, from which other devices learn when they were read.
     pub(super) fn begin_to_expire_read(&mut self, chat: &AccountId, time: Timestamp) -> Result<(), Failure> {
-        type Waiting = (MessageId, u32, Option<String>, Option<i64>);
+        type Waiting = (MessageId, u32, Option<String>, Option<i64>, i64);
         let waiting: Vec<Waiting> = self
             .tx
             .prepare_cached(
-                "SELECT id, expire_seconds, own_hash, swarm_expires_at FROM message
+                "SELECT id, expire_seconds, own_hash, swarm_expires_at, sent_at FROM message
                  WHERE chat = ?1 AND sort_at <= ?2 AND expire_kind = 1 AND expires_at IS NULL AND outgoing = 0",
             )?
             .query_map((chat.as_bytes(), millis(time)), |row| {
-                Ok((chats::message_id(row)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                Ok((chats::message_id(row)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             })?
             .collect::<Result<_, _>>()?;
-        for (id, seconds, hash, in_swarm) in waiting {
-            let mut at = self.now.plus(std::time::Duration::from_secs(seconds.into()));
+        for (id, seconds, hash, in_swarm, sent_at) in waiting {
+            let life = std::time::Duration::from_secs(seconds.into());
+            let mut at = self.now.plus(life);
             match in_swarm.map(timestamp) {
-                // Another device has read it earlier, and shortened its life.
-                Some(earlier) if earlier <= at => at = earlier,
+                // Another device has read it earlier, and shortened its life. A member says so, and may say anything; but
+                // nothing was read before it was sent.
+                Some(earlier) if earlier <= at => {
+                    at = earlier.max(timestamp(sent_at).min(self.now).plus(life))
+                }
                 _ => {
                     if let Some(hash) = hash {
                         self.in_own_swarm(&hash, 1, at)?;
@@ -123,11 +127,19 @@ impl ClientStore {
         Ok(changes)
     }
 
-    /// When a message disappears next.
+    /// When there is something to do next: when something becomes due after `now`, or when receipts are, or a message
+    /// disappears. `None` if nothing is to be waited for.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub fn next_look(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let times =
+            [self.next_due(now)?, self.next_own_swarm_task(now)?, self.next_receipt()?, self.next_expiry()?];
+        Ok(times.into_iter().flatten().min())
+    }
+
+    /// When a message disappears next.
+    fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for what disappears", |connection| {
             let next: Option<i64> = connection
                 .prepare_cached("SELECT min(expires_at) FROM message WHERE expires_at IS NOT NULL")?
@@ -158,10 +170,7 @@ impl ClientStore {
     }
 
     /// When a task of the own swarm becomes due after `now`.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn next_own_swarm_task(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    fn next_own_swarm_task(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for tasks of the own swarm", |connection| {
             let next: Option<i64> = connection
                 .prepare_cached("SELECT min(next_try) FROM own_swarm WHERE next_try > ?1")?

@@ -46,6 +46,8 @@ pub struct Changes {
     pub to_push: bool,
     /// It is known when something disappears that was not known before.
     pub to_expire: bool,
+    /// Something is to be done about files: fetched, stored, cleared away.
+    pub files: bool,
 }
 
 /// A transaction under way.

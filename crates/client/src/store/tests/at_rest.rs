@@ -1,6 +1,7 @@
 //! What lies on the disk, and what happens when there is no room on it.
 
 use conclave_testkit::crashfs::{CrashFs, Fault};
+use conclave_testkit::seeds::is_long;
 use proptest::prelude::*;
 use rusqlite::MAIN_DB;
 
@@ -50,8 +51,7 @@ fn no_file_holds_a_text_in_the_clear() {
 
 /// A case is some hundred transactions, each with its fsync.
 fn cases() -> u32 {
-    let long = std::env::var_os("CONCLAVE_LONG").is_some_and(|value| value != "0");
-    if long { 60 } else { 2 }
+    if is_long() { 60 } else { 2 }
 }
 
 proptest! {

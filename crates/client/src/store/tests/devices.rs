@@ -8,7 +8,7 @@ use crate::said::{QuotedMessage, Reaction, Speech};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What one device would push, taken in by another.
-fn share(from: &ClientStore, to: &ClientStore, now: Timestamp) -> Changes {
+pub(super) fn share(from: &ClientStore, to: &ClientStore, now: Timestamp) -> Changes {
     let mut all = Changes::default();
     let mut done = Vec::new();
     for push in from.document_pushes(now).unwrap() {
@@ -80,6 +80,92 @@ fn a_mark_by_hand_goes_with_its_document_only() {
     // Written before the mark was made, and arriving after it.
     receive(&laptop, vec![sync_copy("h2", 2, "bye", Timestamp(NOW.0 + 5))]);
     assert!(laptop.chats(10).unwrap()[0].marked_unread);
+}
+
+#[test]
+fn a_mark_that_is_taken_back_goes_on_all_devices_also_where_nothing_was_ever_read() {
+    let (phone, laptop) = (store(), store());
+    let marked = |store: &ClientStore| store.read_position(&person(1)).unwrap().1;
+    for device in [&phone, &laptop] {
+        send(device, 1, "a note to myself", NOW);
+    }
+    for unread in [true, false, true] {
+        phone.set_unread(&person(1), unread, LATER).unwrap();
+        assert!(share(&phone, &laptop, LATER).chats.contains(&person(1)));
+        assert_eq!((marked(&phone), marked(&laptop)), (unread, unread));
+    }
+}
+
+#[test]
+fn a_mark_that_a_merge_has_lost_is_gone_on_the_device_that_made_it_as_well() {
+    let marked = |store: &ClientStore| store.read_position(&person(1)).unwrap().1;
+    let mut lost = 0;
+    // One device takes the last chat out of the document while another marks one in it, and both push that. Which version is
+    // greater is chance.
+    for chance in 0..16 {
+        let (phone, laptop) = (store(), store());
+        let at = Timestamp(NOW.0 + chance);
+        for device in [&phone, &laptop] {
+            receive(device, vec![item("h1", 2, "hi", at)]);
+            send(device, 1, "a note to myself", at);
+        }
+        let read = phone.history(&person(2), 1, None).unwrap();
+        phone.mark_read(&read[0].id, LATER).unwrap();
+        share(&phone, &laptop, LATER);
+        phone.remove_contact(&person(2), LATER).unwrap();
+        laptop.set_unread(&person(1), true, LATER).unwrap();
+        laptop.document_pushes(LATER).unwrap();
+        share(&phone, &laptop, LATER.plus(MINUTE));
+        share(&laptop, &phone, LATER.plus(2 * MINUTE));
+        assert_eq!(marked(&phone), marked(&laptop), "{chance}");
+        lost += u32::from(!marked(&laptop));
+    }
+    assert!((1..16).contains(&lost), "{lost}");
+}
+
+#[test]
+fn a_mark_that_is_taken_back_on_a_position_of_long_ago_goes_on_all_devices() {
+    let (phone, laptop) = (store(), store());
+    for device in [&phone, &laptop] {
+        let shown = receive(device, vec![item("h1", 2, "hi", NOW)]).shown;
+        device.mark_read(&shown[0].id, NOW).unwrap();
+    }
+    phone.set_unread(&person(2), true, LATER).unwrap();
+    share(&phone, &laptop, LATER);
+    assert!(laptop.chats(10).unwrap()[0].marked_unread);
+    // With the mark goes the whole entry, since the position is too old to be kept.
+    let months_later = LATER.plus(90 * 24 * 60 * MINUTE);
+    phone.set_unread(&person(2), false, months_later).unwrap();
+    share(&phone, &laptop, months_later);
+    assert!(!laptop.chats(10).unwrap()[0].marked_unread);
+}
+
+#[test]
+fn a_device_that_was_away_for_long_keeps_whom_it_met_and_follows_the_others_in_all_else() {
+    let (phone, laptop, tablet) = (store(), store(), store());
+    let at = |minutes: u32| NOW.plus(minutes * MINUTE);
+    for (contact, name) in [(2, "Bob"), (3, "Carol")] {
+        phone.set_nickname(&person(contact), Some(name), NOW).unwrap();
+    }
+    share(&phone, &laptop, at(1));
+    // Away: its changes wait.
+    send(&phone, 4, "hello Dave", at(2));
+    phone.set_nickname(&person(3), Some("Caroline"), at(2)).unwrap();
+    // The others go on, by more versions than are merged.
+    laptop.remove_contact(&person(2), at(3)).unwrap();
+    for version in 3..12 {
+        laptop.set_nickname(&person(3), Some(&format!("Carol {version}")), at(version)).unwrap();
+        share(&laptop, &tablet, at(version));
+    }
+    laptop.set_nickname(&person(3), Some("Carola"), at(12)).unwrap();
+    share(&laptop, &phone, at(12));
+    share(&phone, &laptop, at(13));
+    for device in [&phone, &laptop] {
+        let name = |n: u8| device.contact(&person(n)).unwrap().and_then(|contact| contact.nickname);
+        assert_eq!((name(2), name(3)), (None, Some("Carola".to_owned())));
+        assert!(device.contact(&person(4)).unwrap().unwrap().approved);
+    }
+    assert_eq!(phone.history(&person(4), 10, None).unwrap().len(), 1);
 }
 
 #[test]
@@ -181,6 +267,34 @@ fn what_is_deleted_on_one_device_stays_in_the_swarm_for_the_others() {
 }
 
 #[test]
+fn an_edit_made_elsewhere_reads_nothing_whether_or_not_its_message_came_first() {
+    let post = Post { text: "hello".to_owned(), ..Post::default() };
+    let mut edit = item_of("h3", heard(1, Said::Edit { target: NOW, post }, LATER));
+    heard_in(&mut edit).sync_target = Some(person(2));
+    let message = sync_copy("h1", 2, "helo", NOW);
+    let answer = item("h2", 2, "hi", Timestamp(NOW.0 + 5));
+    for items in [[&message, &answer, &edit], [&edit, &answer, &message]] {
+        let store = store();
+        receive(&store, items.map(Clone::clone).into());
+        assert_eq!(unread(&store), 1);
+    }
+}
+
+#[test]
+fn an_edit_of_a_note_to_oneself_goes_from_the_swarm_with_the_note() {
+    let store = store();
+    let id = send(&store, 1, "milk", NOW).id;
+    signed_by(&store, &id, Copy::Recipient, 5, 5, "h1");
+    store.edit(&id, "milk, eggs", LATER).unwrap();
+    let edit = store.due(LATER, 10, 10).unwrap()[0].id.clone();
+    signed_by(&store, &edit, Copy::Recipient, 5, 5, "h2");
+    store.delete(&id, Deletion::MyDevices, LATER).unwrap();
+    let tasks = store.own_swarm_tasks(LATER.plus(MINUTE), 10).unwrap();
+    let deleted: std::collections::BTreeSet<String> = tasks.into_iter().map(|task| task.hash).collect();
+    assert_eq!(deleted, ["h1", "h2"].map(str::to_owned).into());
+}
+
+#[test]
 fn what_others_have_one_s_other_devices_get_though_it_is_deleted_here() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
@@ -199,7 +313,7 @@ fn what_came_for_a_hidden_chat_is_there_when_another_device_shows_it_again() {
     share(&phone, &laptop, NOW);
     phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
     share(&phone, &laptop, LATER.plus(5 * MINUTE));
-    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None };
+    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None, files: &[] };
     let old = as_it_came(item("h1", 2, "hello?", NOW), &speech);
     assert!(receive(&laptop, vec![old]).shown.is_empty(), "it is older than that word");
     phone.set_priority(&person(2), 0, LATER.plus(6 * MINUTE)).unwrap();
@@ -213,7 +327,7 @@ fn a_message_that_brings_back_its_own_earlier_copy_is_there_once() {
     share(&phone, &laptop, NOW);
     phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
     share(&phone, &laptop, LATER.plus(5 * MINUTE));
-    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None };
+    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None, files: &[] };
     let old = as_it_came(item("h1", 2, "hello?", NOW), &speech);
     let again = ReceivedItem { hash: "h2".into(), stored_at: LATER.plus(6 * MINUTE), ..old.clone() };
     receive(&laptop, vec![old]);
@@ -249,7 +363,7 @@ fn what_waited_for_a_contact_is_erased_with_them() {
     share(&phone, &laptop, NOW);
     phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
     share(&phone, &laptop, LATER.plus(5 * MINUTE));
-    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None };
+    let speech = Speech::Post { text: "hello?", quote: None, preview: None, invitation: None, files: &[] };
     receive(&laptop, vec![as_it_came(item("h1", 2, "hello?", NOW), &speech)]);
     phone.remove_contact(&person(2), LATER.plus(6 * MINUTE)).unwrap();
     share(&phone, &laptop, LATER.plus(7 * MINUTE));

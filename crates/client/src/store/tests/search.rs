@@ -30,7 +30,7 @@ fn hear_at(store: &ClientStore, from: u8, text: &str, seconds: u64) -> MessageId
 }
 
 fn with_details(store: &ClientStore, text: &str, seconds: u64, details: Details) {
-    let post = Post { text: text.to_owned(), details, quote: None };
+    let post = Post { text: text.to_owned(), details, ..Post::default() };
     let item = item_of(&format!("details {seconds}"), heard(2, Said::Post(post), at(seconds)));
     store.insert_received(&batch(vec![item]), at(1_000_000)).unwrap();
 }

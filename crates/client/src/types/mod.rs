@@ -3,11 +3,21 @@
 //! Every record that is a line of `--json` output carries its `event` key itself, so a face prints
 //! `serde_json::to_string(&record)` and nothing else. More keys may come; those here stay.
 
+mod events;
+mod files;
+mod search;
+
 use conclave_crypto::AccountId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::said::{Invitation, LinkPreview, Timer};
-use crate::store::{OutgoingMessage, SearchCursor, SearchKind};
+pub use events::{Deleted, Event, Queued, StateChange, Stored, Typing};
+pub use files::{Attachment, AttachmentState, FileProgress, NewAttachment, PictureContent, Sealed};
+pub use search::{Hit, Search, SearchResult};
+
+pub use crate::said::{Invitation, LinkPreview, Timer};
+use crate::store::OutgoingMessage;
+pub use crate::store::{Deletion, EDIT_WITHIN, Place, SearchCursor, SearchKind};
 
 /// What is hashed before author and sent timestamp, so that no other hash is ever a message id.
 const MESSAGE_ID_LABEL: &[u8] = b"conclave message id v1";
@@ -16,7 +26,7 @@ const CALL_ID_LABEL: &[u8] = b"conclave call id v1";
 
 /// The name of a message, the same on every device of every participant: derived from its author
 /// and sent timestamp (client-messages 0, rule 2).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageId(String);
 
@@ -63,11 +73,11 @@ impl std::fmt::Display for MessageId {
 }
 
 /// A message somebody wants to send.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewMessage {
     /// An account id, the name of a contact, or `me`.
     pub to: String,
-    /// What it says; at most 2,000 characters. Empty only with an invitation.
+    /// What it says; at most 2,000 characters. Empty only with an invitation or with files.
     pub text: String,
     /// What it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,12 +88,22 @@ pub struct NewMessage {
     /// A community to invite to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<Invitation>,
+    /// Files, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<NewAttachment>,
 }
 
 impl NewMessage {
     /// Just a text.
     pub fn text(to: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { to: to.into(), text: text.into(), reply_to: None, preview: None, invitation: None }
+        Self {
+            to: to.into(),
+            text: text.into(),
+            reply_to: None,
+            preview: None,
+            invitation: None,
+            attachments: Vec::new(),
+        }
     }
 
     /// With `to` found out.
@@ -94,6 +114,7 @@ impl NewMessage {
             reply_to: self.reply_to,
             preview: self.preview,
             invitation: self.invitation,
+            files: Vec::new(),
         }
     }
 }
@@ -104,62 +125,8 @@ impl std::fmt::Debug for NewMessage {
     }
 }
 
-/// What to look for in all messages. All that is given has to hold; at least one thing has to be given.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Search {
-    /// Words, in any order; the last may be a beginning. Nothing in it is syntax. At most 1,024 bytes.
-    pub text: String,
-    /// Only in this chat: an account id, the name of a contact, or `me`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub chat: Option<String>,
-    /// Only by this author, named as a chat is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// Only messages that hold this.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<SearchKind>,
-    /// Not sent before this time, milliseconds since the epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<u64>,
-    /// Not sent after this time, milliseconds since the epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<u64>,
-    /// Go on where an earlier page ended ([`SearchResult::next`]).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<SearchCursor>,
-    /// At most so many hits, and never more than 1,000; 0 is 50.
-    pub limit: u32,
-}
-
-impl std::fmt::Debug for Search {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Search({} bytes, limit {})", self.text.len(), self.limit)
-    }
-}
-
-/// A page of what was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SearchResult {
-    /// Newest first.
-    pub hits: Vec<Hit>,
-    /// With this the next page begins; `null` after the last.
-    pub next: Option<SearchCursor>,
-    /// Old messages are still being indexed: some may be missing.
-    pub incomplete: bool,
-}
-
-/// A message that was looked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hit {
-    /// The message.
-    pub message: Message,
-    /// What to mark in its text: begin and end, in bytes, in order. Empty if it was found by something else than its text.
-    pub marks: Vec<(usize, usize)>,
-}
-
 /// How far a message that was sent from this account has come. Never shown further than it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MessageState {
@@ -177,25 +144,8 @@ pub enum MessageState {
     Read,
 }
 
-/// A file of a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// The name its sender gave it; `null` if none.
-    pub name: Option<String>,
-    /// Where it lies on this machine; `null` until it does.
-    pub path: Option<String>,
-    /// Bytes, as its sender says.
-    pub size: u64,
-    /// Its MIME type, as its sender says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<String>,
-    /// It is a voice message.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub voice: bool,
-}
-
 /// What a line of a chat is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MessageKind {
@@ -223,7 +173,7 @@ impl MessageKind {
 }
 
 /// A message that another one answers. It may not be here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quote {
     /// Its id.
     pub id: MessageId,
@@ -232,7 +182,7 @@ pub struct Quote {
 }
 
 /// Who reacted with the same emoji.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReactionInfo {
     /// The emoji.
     pub emoji: String,
@@ -241,7 +191,7 @@ pub struct ReactionInfo {
 }
 
 /// One message of a chat, sent or received: `{"event":"message",…}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename = "message")]
 pub struct Message {
     /// The same on all devices.
@@ -256,6 +206,9 @@ pub struct Message {
     pub sent_at: u64,
     /// Files, in their order.
     pub attachments: Vec<Attachment>,
+    /// Written by this account, on this device or another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outgoing: bool,
     /// From somebody this account has neither written to nor accepted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub request: bool,
@@ -265,6 +218,9 @@ pub struct Message {
     /// The author's name for themself, if the message came with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_name: Option<String>,
+    /// This account's own name for the author, if they have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_nickname: Option<String>,
     /// What it is; absent for texts.
     #[serde(default, skip_serializing_if = "MessageKind::is_text")]
     pub kind: MessageKind,
@@ -291,28 +247,8 @@ pub struct Message {
     pub invitation: Option<Invitation>,
 }
 
-/// A message is gone: deleted, or disappeared. `{"event":"deleted",…}`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename = "deleted")]
-pub struct Deleted {
-    /// Which.
-    pub id: MessageId,
-    /// Its chat.
-    pub chat: String,
-}
-
-/// Somebody types, or has stopped: `{"event":"typing",…}`. Worth showing for 15 seconds at most (client-messages 4.8).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename = "typing")]
-pub struct Typing {
-    /// In which chat.
-    pub chat: String,
-    /// They began; else they stopped.
-    pub typing: bool,
-}
-
 /// Somebody known: `{"event":"contact",…}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename = "contact")]
 pub struct ContactInfo {
     /// Their account id.
@@ -328,158 +264,32 @@ pub struct ContactInfo {
     /// One wants nothing from them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
-}
-
-/// A message of this account came further: `{"event":"state",…}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename = "state")]
-pub struct StateChange {
-    /// Which message.
-    pub id: MessageId,
-    /// Its chat.
-    pub chat: String,
-    /// What is true of it now.
-    pub state: MessageState,
-    /// How many members of the recipient's swarm signed for it, every signature verified.
+    /// Their profile picture is here: `picture` gives it. The text is another one for each picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signed: Option<u32>,
-    /// How many members the swarm has by the node list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub swarm: Option<u32>,
-    /// Of a failure: why, and what happens next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-/// What happens in a profile, in the order it happened.
-///
-/// Serialised, an event is the record itself; the record's `event` key says which it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-#[non_exhaustive]
-pub enum Event {
-    /// A message is in the database that was not there before, received or sent.
-    Message(Message),
-    /// A message is different: edited, reacted to, deleted by its author, about to disappear. Serialised, it is the message
-    /// with `"event":"changed"`.
-    Changed(#[serde(serialize_with = "changed")] Message),
-    /// A message is gone.
-    Deleted(Deleted),
-    /// A message of this account came further.
-    State(StateChange),
-    /// Somebody types, or has stopped.
-    Typing(Typing),
-    /// Something about a chat is different that is not in its messages: name, approval, place, timer, how far it was read.
-    #[serde(serialize_with = "chat_changed")]
-    Chat {
-        /// Which.
-        chat: String,
-    },
-    /// The account's own profile is different.
-    #[serde(serialize_with = "profile_changed")]
-    Profile,
-    /// The profile is locked: nothing happens until it is unlocked.
-    #[serde(serialize_with = "locked")]
-    Locked,
-    /// The profile is unlocked.
-    #[serde(serialize_with = "unlocked")]
-    Unlocked,
-}
-
-fn tagged<S: serde::Serializer>(event: &str, record: impl Serialize, to: S) -> Result<S::Ok, S::Error> {
-    use serde::ser::Error as _;
-    let mut value = serde_json::to_value(record).map_err(S::Error::custom)?;
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("event".to_owned(), event.into());
-    }
-    value.serialize(to)
-}
-
-fn changed<S: serde::Serializer>(message: &Message, to: S) -> Result<S::Ok, S::Error> {
-    tagged("changed", message, to)
-}
-
-fn chat_changed<S: serde::Serializer>(chat: &str, to: S) -> Result<S::Ok, S::Error> {
-    tagged("chat_changed", serde_json::json!({ "chat": chat }), to)
-}
-
-fn profile_changed<S: serde::Serializer>(to: S) -> Result<S::Ok, S::Error> {
-    tagged("profile_changed", serde_json::json!({}), to)
-}
-
-fn locked<S: serde::Serializer>(to: S) -> Result<S::Ok, S::Error> {
-    tagged("locked", serde_json::json!({}), to)
-}
-
-fn unlocked<S: serde::Serializer>(to: S) -> Result<S::Ok, S::Error> {
-    tagged("unlocked", serde_json::json!({}), to)
-}
-
-impl<'de> Deserialize<'de> for Event {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        let mut value = serde_json::Value::deserialize(from)?;
-        let kind = value.get("event").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        match kind.as_str() {
-            "message" => serde_json::from_value(value).map(Self::Message),
-            "changed" => {
-                if let Some(fields) = value.as_object_mut() {
-                    fields.insert("event".to_owned(), "message".into());
-                }
-                serde_json::from_value(value).map(Self::Changed)
-            }
-            "deleted" => serde_json::from_value(value).map(Self::Deleted),
-            "typing" => serde_json::from_value(value).map(Self::Typing),
-            "chat_changed" => {
-                let chat = value.get("chat").and_then(serde_json::Value::as_str).unwrap_or_default();
-                Ok(Self::Chat { chat: chat.to_owned() })
-            }
-            "profile_changed" => Ok(Self::Profile),
-            "locked" => Ok(Self::Locked),
-            "unlocked" => Ok(Self::Unlocked),
-            "state" => serde_json::from_value(value).map(Self::State),
-            other => return Err(D::Error::custom(format_args!("no event {other:?} is known"))),
-        }
-        .map_err(D::Error::custom)
-    }
-}
-
-/// `{"event":"queued","id":…}`: the message is durable on this machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename = "queued")]
-pub struct Queued {
-    /// The message.
-    pub id: MessageId,
-    /// Its chat.
-    pub chat: String,
-}
-
-/// `{"event":"stored",…}`: a majority of the recipient's swarm signed for the message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename = "stored")]
-pub struct Stored {
-    /// The message.
-    pub id: MessageId,
-    /// Its chat.
-    pub chat: String,
-    /// Members that signed, each signature verified with the node list's key. `null` in communities.
-    pub signed: Option<u32>,
-    /// Members of the swarm by the node list. `null` in communities.
-    pub swarm: Option<u32>,
+    pub picture: Option<String>,
 }
 
 /// One line of the chat list: `{"event":"chat",…}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename = "chat")]
 pub struct ChatSummary {
     /// The chat's id: the other side's account id.
     pub chat: String,
     /// The name the other side gives itself, if known.
     pub name: Option<String>,
+    /// What its owner calls the other side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nickname: Option<String>,
+    /// The notes to oneself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_self: bool,
+    /// What its owner has begun to write on this device; of a long one, the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<Draft>,
     /// Somebody this account has neither written to nor accepted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub request: bool,
-    /// The newest message.
+    /// The newest message; of one that is very large the beginning, with one file at most.
     pub last: Option<Message>,
     /// How many messages it holds here.
     pub messages: u64,
@@ -501,10 +311,36 @@ pub struct ChatSummary {
     /// The owner wants nothing from them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
+    /// The other side's profile picture is here: `picture` gives it. The text is another one for each picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+}
+
+impl ChatSummary {
+    /// What to call the other side: what its owner calls it, or else what it calls itself.
+    pub fn title(&self) -> Option<&str> {
+        self.nickname.as_deref().or(self.name.as_deref())
+    }
+}
+
+/// What its owner has begun to write in a chat.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Draft {
+    /// The text; at most 64 KiB.
+    pub text: String,
+    /// The message it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+}
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Draft({} bytes)", self.text.len())
+    }
 }
 
 /// `{"event":"status",…}`: how the profile stands with the network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename = "status")]
 pub struct Status {
     /// The network of the profile; `null` if it has none.
@@ -536,7 +372,7 @@ pub struct Status {
 }
 
 /// Who an account is: the line of `account create`, `restore` and `show`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountInfo {
     /// The account id, 66 hex digits.
     pub account_id: String,
@@ -547,10 +383,13 @@ pub struct AccountInfo {
     /// The network the profile belongs to; `null` if it was made without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_id: Option<String>,
+    /// The account's profile picture is here: `picture` gives it. The text is another one for each picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
 }
 
 /// What a full round over the own swarm brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FetchReport {
     /// Members of the own swarm by the node list.
     pub members: u32,
@@ -561,7 +400,7 @@ pub struct FetchReport {
 }
 
 /// What `wait_for` found out about a sent message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SentState {
     /// The message.
     pub id: MessageId,

@@ -1,0 +1,251 @@
+//! Sending and fetching files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use conclave_crypto::AccountId;
+use conclave_proto::SnodeRecord;
+use conclave_proto::chunk::Manifest;
+use conclave_proto::file_url::FileUrl;
+use conclave_proto::rpc::chunk::CHUNK_STORE;
+use rand_core::OsRng;
+
+use super::{Client, message};
+use crate::error::Error;
+use crate::files::{
+    Description, FileError, Folder, Kept, Limits, MAX_AT_SERVER, OpenedFile, Opener, Prepared, Source,
+    export, name_of, prepare,
+};
+use crate::network::pick;
+use crate::said::File;
+use crate::store::{FileRow, FileState, NewFile, OutgoingMessage, StoreError};
+use crate::types::{Message, MessageId, NewAttachment, NewMessage};
+
+/// Files of one message. (client-messages 4.6)
+const MAX_FILES: usize = 32;
+/// Nodes asked whether they are file servers for programs of others.
+const FILE_SERVERS_ASKED: usize = 3;
+
+/// Where the bytes of a file that is handed over are, and what opens them.
+pub(super) fn source_of(file: &NewAttachment) -> Result<Source, Error> {
+    let path = PathBuf::from(&file.path);
+    let Some(sealed) = &file.sealed else { return Ok(Source::Plain(path)) };
+    let opener = Opener::of(sealed).ok_or_else(|| Error::refused("a sealed file has a key of 32 bytes"))?;
+    Ok(Source::Staged(path, opener))
+}
+
+impl Client {
+    /// Queues a message, with its files encrypted into the profile's folder: nothing depends on them any more when this
+    /// returns.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; and if a file cannot be read, or is too large.
+    pub(crate) async fn send_new(&self, to: &AccountId, new: NewMessage) -> Result<Message, Error> {
+        if new.attachments.len() > MAX_FILES {
+            return Err(Error::too_large("the list of files", new.attachments.len(), MAX_FILES));
+        }
+        let mut files = Vec::new();
+        let mut kept = Vec::new();
+        for attachment in &new.attachments {
+            let (file, guard) = self.prepare(attachment).await?;
+            files.push(file);
+            kept.push(guard);
+        }
+        let sent = self.send(OutgoingMessage { files, ..new.to(*to) }).await;
+        drop(kept);
+        if sent.is_err() {
+            // What was prepared in vain is cleared away.
+            self.shared.files.changed.notify_one();
+        }
+        sent
+    }
+
+    async fn prepare(&self, attachment: &NewAttachment) -> Result<(NewFile, Kept), Error> {
+        let limits = self.limits().await?;
+        let (prepared, kept) = self.encrypt(attachment, limits).await?;
+        if limits.to_server {
+            // Where it is there is known when it is there.
+            return Ok((prepared.new, kept));
+        }
+        let url = self.address_of(&prepared.manifest, prepared.deterministic).await?;
+        let mut new = prepared.new;
+        new.pointer.url = Some(url.to_string());
+        Ok((new, kept))
+    }
+
+    /// Where others find a file, ours by its id alone.
+    pub(super) async fn address_of(
+        &self,
+        manifest: &Manifest,
+        deterministic: bool,
+    ) -> Result<FileUrl, Error> {
+        let (node, port) = self.file_server().await?;
+        Ok(FileUrl {
+            https: false,
+            host: node.ip.to_string(),
+            port: Some(port),
+            id: manifest.id().to_string(),
+            key: Some(node.ed25519),
+            deterministic,
+        })
+    }
+
+    /// Encrypts a file into the profile's folder, where it is kept until the guard is dropped or the database knows it.
+    async fn encrypt(&self, attachment: &NewAttachment, limits: Limits) -> Result<(Prepared, Kept), Error> {
+        let name = Folder::new_name();
+        let kept = self.shared.files.keep(&name);
+        let (folder, account) = (self.shared.folder.clone(), Arc::clone(&self.shared.account));
+        let source = source_of(attachment)?;
+        let description = Description {
+            name: attachment.name.clone(),
+            content_type: attachment.content_type.clone(),
+            caption: attachment.caption.clone(),
+            voice: attachment.voice,
+            as_file: attachment.as_file,
+            ..Description::default()
+        };
+        let work = move || prepare(source, &name, &folder, description, limits, &account, &mut OsRng);
+        let prepared = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|stopped| StoreError::Bug(stopped.to_string()))??;
+        Ok((prepared, kept))
+    }
+
+    /// As [`Client::send_new`] with one file, without a network that could be told of it. For tests.
+    pub(crate) async fn send_unplaced(&self, to: &AccountId, file: &NewAttachment) -> Result<Message, Error> {
+        let limits = Limits { max: self.shared.network.file().max_file(), to_server: false };
+        let (prepared, _kept) = self.encrypt(file, limits).await?;
+        let new = NewMessage::text(String::new(), String::new()).to(*to);
+        self.send(OutgoingMessage { files: vec![prepared.new], ..new }).await
+    }
+
+    /// Where files go in this network, and how large they may be: to a file server if the network names one, and those of its
+    /// nodes that say something say that they keep none.
+    pub(super) async fn limits(&self) -> Result<Limits, Error> {
+        let network = &self.shared.network;
+        let max = network.file().max_file();
+        let swarms = Limits { max, to_server: false };
+        if network.file().file_server.is_none() {
+            return Ok(swarms);
+        }
+        let directory = network.directory().await?;
+        let mut said = false;
+        for node in pick(directory.nodes(), FILE_SERVERS_ASKED) {
+            match network.offers(&node, CHUNK_STORE).await {
+                Ok(true) => return Ok(swarms),
+                Ok(false) => said = true,
+                Err(_) => {}
+            }
+        }
+        Ok(if said { Limits { max: max.min(MAX_AT_SERVER), to_server: true } } else { swarms })
+    }
+
+    /// Where other programs ask for a file: at a node that says it serves them, or else at any.
+    async fn file_server(&self) -> Result<(SnodeRecord, u16), Error> {
+        let directory = self.shared.network.directory().await?;
+        let asked = pick(directory.nodes(), FILE_SERVERS_ASKED);
+        for node in &asked {
+            if let Some(port) = self.shared.network.file_server_port(node).await {
+                return Ok((*node, port));
+            }
+        }
+        let any = asked.first().ok_or_else(|| Error::refused("the network has no service nodes"))?;
+        Ok((*any, any.https_port))
+    }
+
+    /// Fetches a file of a message in the background; `changed` events tell when it is here. Of a message of one's own whose
+    /// file could not be stored, it is stored again.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub async fn fetch_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
+        let wanted = id.clone();
+        self.shared
+            .act(move |store, now| store.want_file(&wanted, place, now).map(|changes| ((), changes)))
+            .await?;
+        self.show(id).await
+    }
+
+    /// Fetches it no more, and forgets what has come of it.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub async fn cancel_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
+        let wanted = id.clone();
+        self.shared
+            .act(move |store, now| store.unwant_file(&wanted, place, now).map(|changes| ((), changes)))
+            .await?;
+        self.show(id).await
+    }
+
+    /// Writes the content of a file that is here to `to`: a folder, where it gets a name like the one its sender gave it, or a
+    /// file that does not exist. Without `to`, it is written to the profile's own folder, and goes when its message goes.
+    ///
+    /// # Errors
+    /// If the file is not here yet, or cannot be written.
+    pub async fn save_file(&self, id: &MessageId, place: u32, to: Option<&Path>) -> Result<Message, Error> {
+        let now = self.shared.network.now();
+        let (row, file) = self.file(id, place).await?;
+        let unnamed = |file: &File| name_of(file.content_type.as_deref(), file.voice);
+        let name = file.map(|file| file.name.clone().unwrap_or_else(|| unnamed(&file)));
+        let blob = self.blob_of(&row)?;
+        let own_folder = to.is_none();
+        if own_folder && row.path.as_deref().is_some_and(|path| Path::new(path).is_file()) {
+            return self.show(id).await;
+        }
+        let target = to.map_or_else(|| self.shared.folder.downloads().to_owned(), Path::to_owned);
+        let (files, store, pointer, size, number) = (
+            Arc::clone(&self.shared.files),
+            self.shared.store.clone(),
+            row.pointer.clone(),
+            row.size,
+            row.row,
+        );
+        let work = move || -> Result<_, Error> {
+            // Nobody clears away what the database does not know yet.
+            let _exporting = files.exporting();
+            if own_folder {
+                crate::files::make_folder(&target)?;
+            }
+            let path = export(&blob, &pointer, size, name.as_deref(), &target)?;
+            Ok(store.set_file_path(number, &path.to_string_lossy(), now)?)
+        };
+        let changes = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|stopped| StoreError::Bug(stopped.to_string()))??;
+        self.shared.tell(changes);
+        self.show(id).await
+    }
+
+    /// Where the encrypted bytes of a file that is here lie, and what opens them.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is not here yet.
+    pub(crate) async fn open_file(&self, id: &MessageId, place: u32) -> Result<OpenedFile, Error> {
+        let (row, file) = self.file(id, place).await?;
+        Ok(OpenedFile::new(self.blob_of(&row)?, &row.pointer, row.size, file.as_ref()))
+    }
+
+    /// A file of a message: how far it has come, and what its sender says of it.
+    async fn file(&self, id: &MessageId, place: u32) -> Result<(FileRow, Option<File>), Error> {
+        let (wanted, asked) = (id.clone(), id.clone());
+        let row = self.shared.store.run(move |store| store.file(&wanted, place)).await?;
+        let message = self.shared.store.run(move |store| store.message(&asked)).await?;
+        let position = usize::try_from(place).unwrap_or(usize::MAX);
+        Ok((row, message.and_then(|message| message.details.files.get(position).cloned())))
+    }
+
+    /// The encrypted bytes of a file, all of which are here.
+    fn blob_of(&self, row: &FileRow) -> Result<PathBuf, FileError> {
+        // One's own file is here, whether it could be sent or not.
+        let is_here = matches!(row.state, FileState::Here | FileState::Sending) || row.file_key.is_some();
+        let blob = row.blob.as_deref().filter(|_| is_here).ok_or(FileError::NotHere)?;
+        Ok(self.shared.folder.blob(blob))
+    }
+
+    async fn show(&self, id: &MessageId) -> Result<Message, Error> {
+        let wanted = id.clone();
+        let row = self.shared.store.run(move |store| store.message(&wanted)).await?;
+        row.as_ref().map(message).ok_or_else(|| Error::UnknownMessage(id.clone()))
+    }
+}

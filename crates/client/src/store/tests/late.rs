@@ -1,0 +1,84 @@
+//! Messages that come after their place in the chat was read past.
+
+use std::time::Duration;
+
+use super::devices::share;
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn made_here() -> ClientStore {
+    let store = store();
+    store.set_meta(Meta::NewAccount, b"1").unwrap();
+    store
+}
+
+fn unread(store: &ClientStore) -> u64 {
+    store.chats(10).unwrap()[0].unread
+}
+
+fn stored_at(at: Timestamp, item: ReceivedItem) -> ReceivedItem {
+    ReceivedItem { stored_at: at, ..item }
+}
+
+#[test]
+fn what_comes_after_its_place_was_read_past_here_is_unread_until_it_is_seen() {
+    let store = made_here();
+    send(&store, 2, "are you there?", LATER);
+    let shown =
+        receive(&store, vec![item("h1", 2, "on a train", NOW), item("h2", 2, "in a tunnel", NOW)]).shown;
+    assert_eq!(unread(&store), 1, "the same message twice is one");
+    receive(&store, vec![item("h3", 2, "out of it", Timestamp(NOW.0 + 1))]);
+    assert_eq!(unread(&store), 2);
+    store.delete(&shown[0].id, Deletion::ThisDevice, LATER).unwrap();
+    assert_eq!(unread(&store), 1);
+    send(&store, 2, "good", LATER);
+    assert_eq!(unread(&store), 0, "whoever writes has seen what is there");
+}
+
+#[test]
+fn what_another_device_had_before_it_was_read_there_is_read() {
+    let store = made_here();
+    receive(&store, vec![sync_copy("copy", 2, "from the phone", LATER), item("h1", 2, "before that", NOW)]);
+    assert_eq!(unread(&store), 0);
+    let late =
+        stored_at(LATER.plus(2 * MINUTE), item("h2", 2, "sent before, stored after", Timestamp(NOW.0 + 1)));
+    receive(&store, vec![late]);
+    assert_eq!(unread(&store), 1);
+}
+
+#[test]
+fn what_was_in_the_swarm_before_a_restored_device_came_is_not_unread() {
+    let store = store();
+    store.begin_documents(true, LATER).unwrap();
+    send(&store, 2, "here I am again", LATER.plus(MINUTE));
+    receive(&store, vec![item("h1", 2, "weeks ago", NOW)]);
+    assert_eq!(unread(&store), 0);
+}
+
+#[test]
+fn other_devices_learn_that_a_late_message_was_seen() {
+    let (phone, laptop) = (made_here(), made_here());
+    send(&phone, 2, "are you there?", LATER);
+    receive(&laptop, vec![sync_copy("copy", 2, "are you there?", LATER)]);
+    let late = stored_at(LATER.plus(2 * MINUTE), item("h1", 2, "now I am", NOW));
+    let id = receive(&phone, vec![late.clone()]).shown[0].id.clone();
+    receive(&laptop, vec![late]);
+    assert_eq!((unread(&phone), unread(&laptop)), (1, 1));
+    phone.mark_read(&id, LATER.plus(3 * MINUTE)).unwrap();
+    share(&phone, &laptop, LATER.plus(3 * MINUTE));
+    assert_eq!((unread(&phone), unread(&laptop)), (0, 0));
+}
+
+#[test]
+fn authors_who_ask_are_told_that_a_late_message_was_read() {
+    let store = made_here();
+    store.set_settings(&Settings { read_receipts: true, ..Settings::default() }).unwrap();
+    send(&store, 2, "are you there?", LATER);
+    let before = store.due(EXPIRY, 10, 10).unwrap().len();
+    let id = receive(&store, vec![item("h1", 2, "now I am", NOW)]).shown[0].id.clone();
+    store.mark_read(&id, LATER).unwrap();
+    assert_eq!(store.due(EXPIRY, 10, 10).unwrap().len(), before + 1);
+    store.mark_read(&id, LATER).unwrap();
+    assert_eq!(store.due(EXPIRY, 10, 10).unwrap().len(), before + 1, "once");
+}
