@@ -80,6 +80,15 @@ impl Output {
     }
 }
 
+/// A number of bytes for people.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// The reader of standard output has gone (`conclave listen | head -1`): nothing more is written, and commands that
 /// would go on for ever end. The process is not simply ended here: other threads may be in the database.
 static READER_GONE: AtomicBool = AtomicBool::new(false);
@@ -112,10 +121,16 @@ pub(crate) fn tame(text: &str) -> String {
     tamed
 }
 
+/// The same of what has one line: a name with a line break in it could pretend to be a further line.
+pub(crate) fn tame_line(text: &str) -> String {
+    tame(text).replace("\n    ", "<U+000A>")
+}
+
 /// Characters that reorder the text around them, and so can make one thing look like another. The directional
 /// marks that right-to-left text needs (U+200E, U+200F, U+061C) reorder nothing and stay.
 const fn is_direction_control(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    // And those that some programs take for a line break.
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A moment for people: local time is not known without a time zone database, so it is UTC and says so.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::args::Global;
 use crate::failure::Failure;
 
-const PASSPHRASE_VARIABLE: &str = "CONCLAVE_PASSPHRASE";
+pub(crate) const PASSPHRASE_VARIABLE: &str = "CONCLAVE_PASSPHRASE";
 const NEW_PASSPHRASE_VARIABLE: &str = "CONCLAVE_NEW_PASSPHRASE";
 const PHRASE_VARIABLE: &str = "CONCLAVE_PHRASE";
 
@@ -18,7 +18,7 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// The passphrase given for the profile, if one was.
 pub(crate) fn passphrase(global: &Global) -> Result<Option<Zeroizing<String>>, Failure> {
     if let Some(path) = &global.passphrase_file {
-        return read(path, "passphrase").map(Some);
+        return read_passphrase(path, "passphrase").map(Some);
     }
     Ok(from_environment(PASSPHRASE_VARIABLE))
 }
@@ -26,8 +26,9 @@ pub(crate) fn passphrase(global: &Global) -> Result<Option<Zeroizing<String>>, F
 /// The passphrase that is to protect the profile from now on: from `file`, the environment, or asked for twice.
 pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     if let Some(path) = file {
-        return read(path, "new passphrase");
+        return read_passphrase(path, "new passphrase");
     }
+    not_set_empty(NEW_PASSPHRASE_VARIABLE)?;
     if let Some(given) = from_environment(NEW_PASSPHRASE_VARIABLE) {
         return Ok(given);
     }
@@ -116,4 +117,53 @@ fn read(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
     }
     .map_err(|e| Failure::io(&format!("reading the {what} from"), path, &e))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// A passphrase in a file, which is never empty.
+fn read_passphrase(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
+    let secret = read(path, what)?;
+    if secret.is_empty() {
+        let message = format!("the {what} in {} is empty", path.display());
+        return Err(empty(&message, "put it into the file, or leave the option out"));
+    }
+    Ok(secret)
+}
+
+/// Fails if a variable is there that is to hold a new passphrase, and holds nothing: whoever set it believes the profile
+/// protected. For opening a profile, an empty variable is as good as none.
+pub(crate) fn not_set_empty(variable: &str) -> Result<(), Failure> {
+    if std::env::var_os(variable).is_some_and(|value| value.is_empty()) {
+        return Err(empty(
+            &format!("{variable} is set, but empty, and there are no empty passphrases"),
+            &format!("set it to a passphrase, or unset {variable} to do without one"),
+        ));
+    }
+    Ok(())
+}
+
+fn empty(what: &str, hint: &str) -> Failure {
+    Failure::usage("empty_passphrase", what, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_passphrase_is_none_and_said_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        for text in ["", "\n", "\r\n\n"] {
+            std::fs::write(&file, text).unwrap();
+            let failure = read_passphrase(&file, "passphrase").unwrap_err();
+            assert_eq!(failure.kind, "empty_passphrase", "{text:?}");
+            assert!(
+                failure.message.contains("the passphrase in") && failure.message.contains("is empty"),
+                "{}",
+                failure.message
+            );
+        }
+        std::fs::write(&file, " a b \n").unwrap();
+        assert_eq!(*read_passphrase(&file, "passphrase").unwrap(), " a b ");
+    }
 }

@@ -2,32 +2,35 @@
 
 use std::path::Path;
 
-use conclave_client::accounts;
-use conclave_client::profile::{OpenError, Protection};
+use conclave_client::profile::{OpenError, ProfileName, Protection, Unlock};
 use conclave_client::types::AccountInfo;
+use conclave_client::{Account, accounts};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::acts::rename_account;
+use super::acts::{choose_picture, rename_account};
 use super::{Context, unlock};
-use crate::args::Account;
+use crate::args;
 use crate::failure::Failure;
-use crate::output::tame;
+use crate::output::tame_line;
 use crate::secrets;
 
-pub(super) async fn run(context: &Context, account: Account) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, account: args::Account) -> Result<(), Failure> {
     match account {
-        Account::Create { name } => create(context, &name).await,
-        Account::Restore { name, phrase_file } => {
+        args::Account::Create { name } => create(context, &name).await,
+        args::Account::Restore { name, phrase_file } => {
             restore(context, name.as_deref(), phrase_file.as_deref()).await
         }
-        Account::Show { phrase, yes } => show(context, phrase, yes).await,
-        Account::Passphrase { new_passphrase_file, remove } => {
+        args::Account::Show { phrase, yes } => show(context, phrase, yes).await,
+        args::Account::Passphrase { new_passphrase_file, remove } => {
             change_passphrase(context, new_passphrase_file.as_deref(), remove)
         }
-        Account::List => list(context),
-        Account::Rename { name, sending } => rename_account(context, &name, sending).await,
-        Account::Remove { yes } => remove(context, yes),
+        args::Account::List => list(context).await,
+        args::Account::Rename { name, sending } => rename_account(context, &name, sending).await,
+        args::Account::Picture { file, sending, .. } => {
+            choose_picture(context, file.as_deref(), sending).await
+        }
+        args::Account::Remove { yes } => remove(context, yes),
     }
 }
 
@@ -50,10 +53,10 @@ async fn create(context: &Context, name: &str) -> Result<(), Failure> {
              `conclave up` starts a network on this machine.",
         );
     }
-    context.output.human(
-        "Write down the recovery phrase, it is the only way back into the account:\n  \
-         conclave account show --phrase",
-    );
+    let show = context.again("account show --phrase", profile.as_str());
+    context.output.human(&format!(
+        "Write down the recovery phrase, it is the only way back into the account:\n  {show}"
+    ));
     Ok(())
 }
 
@@ -80,26 +83,7 @@ async fn restore(context: &Context, name: Option<&str>, phrase_file: Option<&Pat
 }
 
 async fn show(context: &Context, phrase: bool, yes: bool) -> Result<(), Failure> {
-    let profile = context.profile()?;
-    let session = context.open(false).await;
-    let info = match session {
-        Ok(session) => {
-            let info = session.account().await?;
-            session.close().await;
-            info
-        }
-        // An account that has no network yet can be shown all the same.
-        Err(failure) if failure.kind == "no_network" => {
-            let passphrase = secrets::passphrase(&context.global)?;
-            accounts::show(&context.data_dir, &profile, &unlock(passphrase.as_ref()))?
-        }
-        Err(failure) => return Err(failure),
-    };
-    if !phrase {
-        context.output.line(&info, || describe(&info));
-        return Ok(());
-    }
-    if !yes {
+    if phrase && !yes {
         let question = "Whoever sees the recovery phrase has the account. Show it?";
         match secrets::confirm(question)? {
             Some(true) => {}
@@ -113,8 +97,20 @@ async fn show(context: &Context, phrase: bool, yes: bool) -> Result<(), Failure>
             }
         }
     }
-    let passphrase = secrets::passphrase(&context.global)?;
-    let words = accounts::phrase(&context.data_dir, &profile, &unlock(passphrase.as_ref()))?;
+    let (info, words) = match context.open(false).await {
+        Ok(session) => {
+            let shown = of_session(context, &session, phrase).await;
+            session.close().await;
+            shown?
+        }
+        // An account that has no network yet can be shown all the same.
+        Err(failure) if failure.kind == "no_network" => of_disk(context, phrase).await?,
+        Err(failure) => return Err(failure),
+    };
+    let Some(words) = words else {
+        context.output.line(&info, || describe(&info));
+        return Ok(());
+    };
     let shown = json!({
         "account_id": info.account_id, "name": info.name, "profile": info.profile, "phrase": words.as_str(),
     });
@@ -122,22 +118,63 @@ async fn show(context: &Context, phrase: bool, yes: bool) -> Result<(), Failure>
     Ok(())
 }
 
-fn list(context: &Context) -> Result<(), Failure> {
+type Shown = (AccountInfo, Option<Zeroizing<String>>);
+
+async fn of_session(context: &Context, session: &Account, phrase: bool) -> Result<Shown, Failure> {
+    let info = session.info().await?;
+    if !phrase {
+        return Ok((info, None));
+    }
+    let found = context.unlocking(async |unlock| session.phrase(unlock).await).await?;
+    Ok((info, Some(Zeroizing::new(found.words.as_str().to_owned()))))
+}
+
+async fn of_disk(context: &Context, phrase: bool) -> Result<Shown, Failure> {
+    let profile = context.profile()?;
+    let read = async |unlock: &Unlock<'_>| {
+        let info = accounts::show(&context.data_dir, &profile, unlock)?;
+        let words = phrase.then(|| accounts::phrase(&context.data_dir, &profile, unlock)).transpose()?;
+        Ok((info, words))
+    };
+    context.unlocking(read).await
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
     let profiles = context.data_dir.profiles()?;
     for profile in &profiles {
         let owned = context.data_dir.profile(profile).is_owned().unwrap_or(false);
-        let line = json!({"event": "profile", "profile": profile.as_str(), "running": owned});
-        context.output.line(
-            &line,
-            || {
-                if owned { format!("{profile}  (in use)") } else { profile.to_string() }
-            },
-        );
+        let id = account_id(context, profile, owned).await;
+        let line = json!({
+            "event": "profile", "profile": profile.as_str(), "running": owned, "account_id": id.as_ref().ok(),
+        });
+        context.output.line(&line, || {
+            let in_use = if owned { "  (in use)" } else { "" };
+            format!("{profile}{in_use}\n  account id  {}", id.as_ref().unwrap_or_else(|why| why))
+        });
     }
     if profiles.is_empty() {
         context.output.note("There are no profiles yet. `conclave account create --name NAME` makes one.");
     }
     Ok(())
+}
+
+/// The account id of a profile, or why it is not known without asking for a passphrase.
+async fn account_id(context: &Context, profile: &ProfileName, owned: bool) -> Result<String, String> {
+    let known = if owned {
+        match Account::attach(&context.data_dir, profile).await {
+            Ok(Some(session)) => session.info().await,
+            // It has ended just now, or ends.
+            Ok(None) => accounts::show(&context.data_dir, profile, &Unlock::KeyFile),
+            Err(error) => Err(error),
+        }
+    } else {
+        accounts::show(&context.data_dir, profile, &Unlock::KeyFile)
+    };
+    known.map(|info| info.account_id).map_err(|error| match error.kind() {
+        "passphrase_needed" => "(needs its passphrase)".to_owned(),
+        "locked" => "(locked)".to_owned(),
+        _ => format!("(unknown: {})", tame_line(&error.to_string())),
+    })
 }
 
 fn remove(context: &Context, yes: bool) -> Result<(), Failure> {
@@ -168,7 +205,7 @@ fn remove(context: &Context, yes: bool) -> Result<(), Failure> {
 fn change_passphrase(context: &Context, file: Option<&Path>, remove: bool) -> Result<(), Failure> {
     let name = context.profile()?;
     let profile = context.data_dir.profile(&name);
-    let mut present = secrets::passphrase(&context.global)?;
+    let mut present = context.passphrase()?;
     loop {
         // The present one first: whoever mistyped it hears so before thinking of a new one.
         match profile.open(&unlock(present.as_ref())) {
@@ -208,9 +245,10 @@ fn change_passphrase(context: &Context, file: Option<&Path>, remove: bool) -> Re
 
 /// The passphrase of a profile that is being made: given, or asked for twice on a terminal (nothing means none).
 fn new_passphrase(context: &Context) -> Result<Option<Zeroizing<String>>, Failure> {
-    if let Some(given) = secrets::passphrase(&context.global)? {
+    if let Some(given) = context.passphrase()? {
         return Ok(Some(given));
     }
+    secrets::not_set_empty(secrets::PASSPHRASE_VARIABLE)?;
     if context.output.is_json() {
         return Ok(None);
     }
@@ -229,5 +267,5 @@ fn protection(passphrase: Option<&Zeroizing<String>>) -> Protection<'_> {
 }
 
 fn describe(info: &AccountInfo) -> String {
-    format!("{}\n  account id  {}\n  profile     {}", tame(&info.name), info.account_id, info.profile)
+    format!("{}\n  account id  {}\n  profile     {}", tame_line(&info.name), info.account_id, info.profile)
 }

@@ -1,10 +1,10 @@
 //! Commands that change something and wait until the network has it: `edit`, `react`, `delete`, `chat`, `contact`,
 //! `settings`.
 
-use conclave_client::Session;
-use conclave_client::said::Timer;
-use conclave_client::store::Deletion;
-use conclave_client::types::ContactInfo;
+use std::path::Path;
+
+use conclave_client::Account;
+use conclave_client::types::{ContactInfo, Deletion, NewAttachment, Timer};
 use serde_json::json;
 
 use super::look::fetch_unless;
@@ -12,7 +12,7 @@ use super::messages::{read_input, short};
 use super::{Context, seconds};
 use crate::args::{Chat, Contact, Delete, DeleteFrom, Edit, OneChat, React, Sending, Settings, TimerMode};
 use crate::failure::Failure;
-use crate::output::tame;
+use crate::output::tame_line;
 use crate::secrets;
 
 /// Muted until the owner says otherwise; far enough away, and small enough for every program that reads it.
@@ -89,18 +89,44 @@ pub(super) async fn chat(context: &Context, args: Chat) -> Result<(), Failure> {
             on(context, &one, async |session, chat| session.set_muted(chat, None).await).await
         }
         Chat::Timer { chat, mode, time, sending } => {
-            let length = time.map_or(0, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
-            let timer = match mode {
-                TimerMode::AfterRead if length > 0 => Timer::AfterRead(length),
-                TimerMode::AfterSend if length > 0 => Timer::AfterSend(length),
-                _ => Timer::Off,
-            };
-            let one = OneChat { chat, sending };
-            on(context, &one, async |session, chat| session.set_timer(chat, timer).await).await
+            let timer = timer(mode, time)?;
+            let session = context.or_stopped(context.open(true)).await?;
+            let done = async {
+                let id = session.resolve(&chat).await?.account_id;
+                let chats = session.chats().await?;
+                let before = chats.into_iter().find(|known| known.chat == id).map(|known| known.timer);
+                if before.unwrap_or_default() == timer {
+                    let line = json!({"event": "done", "unchanged": true});
+                    context.output.line(&line, || "unchanged: it is set like that already".to_owned());
+                    return Ok(());
+                }
+                session.set_timer(&chat, timer).await?;
+                sent(context, &session, sending.timeout).await
+            }
+            .await;
+            session.close().await;
+            done
         }
         Chat::Typing { chat, stop } => {
             on(context, &chat, async |session, chat| session.set_typing(chat, !stop).await).await
         }
+    }
+}
+
+/// What was typed, as a timer; none of it is passed over in silence.
+fn timer(mode: TimerMode, time: Option<std::time::Duration>) -> Result<Timer, Failure> {
+    let wrong = |message: &str, hint: &str| Failure::usage("usage", message, hint);
+    let seconds = time.map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+    match (mode, seconds) {
+        (TimerMode::Off, None) => Ok(Timer::Off),
+        (TimerMode::Off, Some(_)) => {
+            Err(wrong("`off` takes no time", "leave the time out, or use `after-read` or `after-send`"))
+        }
+        (_, None | Some(0)) => {
+            Err(wrong("messages stay a second at least", "give a longer time, or `off` to let them stay"))
+        }
+        (TimerMode::AfterRead, Some(seconds)) => Ok(Timer::AfterRead(seconds)),
+        (TimerMode::AfterSend, Some(seconds)) => Ok(Timer::AfterSend(seconds)),
     }
 }
 
@@ -130,7 +156,7 @@ pub(super) async fn contact(context: &Context, args: Contact) -> Result<(), Fail
 async fn list(context: &Context, blocked: bool, offline: bool) -> Result<(), Failure> {
     let session = context.open(!offline).await?;
     let listed = async {
-        fetch_unless(context, &session, offline).await;
+        fetch_unless(context, &session, offline).await?;
         let contacts = session.contacts(blocked).await?;
         for contact in &contacts {
             context.output.line(contact, || describe(contact));
@@ -147,8 +173,8 @@ async fn list(context: &Context, blocked: bool, offline: bool) -> Result<(), Fai
 
 fn describe(contact: &ContactInfo) -> String {
     let name = match (&contact.nickname, &contact.name) {
-        (Some(nickname), Some(name)) => format!("{} ({})", tame(nickname), tame(name)),
-        (Some(name), None) | (None, Some(name)) => tame(name),
+        (Some(nickname), Some(name)) => format!("{} ({})", tame_line(nickname), tame_line(name)),
+        (Some(name), None) | (None, Some(name)) => tame_line(name),
         (None, None) => short(&contact.account_id),
     };
     let waits = if contact.approved && !contact.approved_me { "  (has not answered yet)" } else { "" };
@@ -167,7 +193,7 @@ pub(super) async fn settings(context: &Context, args: Settings) -> Result<(), Fa
             settings.auto_lock = (minutes > 0).then(|| minutes.saturating_mul(60));
         }
         match args.preview_proxy.as_deref() {
-            Some("off") => settings.preview_proxy = None,
+            Some("off" | "none" | "") => settings.preview_proxy = None,
             Some(address) => settings.preview_proxy = Some(address.to_owned()),
             None => {}
         }
@@ -203,11 +229,28 @@ pub(super) async fn rename_account(context: &Context, name: &str, sending: Sendi
     over(context, sending, async |session| Ok(session.set_display_name(name).await?)).await
 }
 
+/// Chooses the profile picture, or takes it away.
+pub(super) async fn choose_picture(
+    context: &Context,
+    file: Option<&Path>,
+    sending: Sending,
+) -> Result<(), Failure> {
+    let chosen = file.map(super::files::whole).transpose()?;
+    over(context, sending, async |session| {
+        match chosen {
+            Some(path) => session.set_picture(NewAttachment { path, ..NewAttachment::default() }).await?,
+            None => session.remove_picture().await?,
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Does something to one conversation.
 async fn on(
     context: &Context,
     one: &OneChat,
-    act: impl AsyncFnOnce(&Session, &str) -> Result<(), conclave_client::Error>,
+    act: impl AsyncFnOnce(&Account, &str) -> Result<(), conclave_client::Error>,
 ) -> Result<(), Failure> {
     over(context, one.sending, async |session| Ok(act(session, &one.chat).await?)).await
 }
@@ -216,7 +259,7 @@ async fn on(
 async fn over(
     context: &Context,
     sending: Sending,
-    act: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+    act: impl AsyncFnOnce(&Account) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let session = context.or_stopped(context.open(true)).await?;
     let done = async {
@@ -229,7 +272,7 @@ async fn over(
 }
 
 /// Waits until nothing waits, and says how it ended.
-async fn sent(context: &Context, session: &Session, timeout: u64) -> Result<(), Failure> {
+async fn sent(context: &Context, session: &Account, timeout: u64) -> Result<(), Failure> {
     let output = context.output;
     output.progress("waiting until the network has it …");
     let waited = tokio::select! {
@@ -261,4 +304,24 @@ pub(super) fn confirmed(question: &str) -> Result<bool, Failure> {
             "use --yes",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_timer_is_what_was_typed_or_nothing() {
+        let time = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(timer(TimerMode::Off, None).unwrap(), Timer::Off);
+        assert_eq!(timer(TimerMode::AfterRead, time(5)).unwrap(), Timer::AfterRead(5));
+        assert_eq!(timer(TimerMode::AfterSend, time(7)).unwrap(), Timer::AfterSend(7));
+        for (mode, time) in
+            [(TimerMode::Off, time(5)), (TimerMode::AfterRead, time(0)), (TimerMode::AfterSend, None)]
+        {
+            assert_eq!(timer(mode, time).unwrap_err().kind, "usage");
+        }
+    }
 }

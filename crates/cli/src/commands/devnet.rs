@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 pub(super) async fn run(context: &Context, args: &args::Devnet) -> Result<(), Failure> {
     let Some(mut devnet) = start(context, args.nodes, args.seed_http).await? else { return Ok(()) };
-    let line = ready(&mut devnet, &[]);
+    let line = ready(&mut devnet, &[], None);
     context.output.line(&line, || {
         format!(
             "{} service nodes answer.\n  network file  {}\n\
@@ -64,7 +64,7 @@ pub(super) async fn watch(context: &Context, devnet: &mut Devnet) -> Result<(), 
 }
 
 /// The line scripts wait for.
-pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value]) -> Value {
+pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value], app: Option<&str>) -> Value {
     let nodes = devnet.plan().nodes().to_vec();
     // Also of nodes that others run.
     let listed = devnet.plan().directory().nodes();
@@ -91,7 +91,7 @@ pub(super) fn ready(devnet: &mut Devnet, profiles: &[Value]) -> Value {
         "nodes": nodes.len(),
         "listed": listed,
         "profiles": profiles,
-        "app": null,
+        "app": app,
         "swarms": swarms,
         "processes": processes,
     })

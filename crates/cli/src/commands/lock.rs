@@ -1,6 +1,6 @@
 //! `conclave lock` and `unlock`: for a profile that another process keeps open.
 
-use conclave_client::Session;
+use conclave_client::Account;
 use serde_json::json;
 
 use super::Context;
@@ -10,7 +10,7 @@ use crate::secrets;
 /// Locks it.
 pub(super) async fn lock(context: &Context) -> Result<(), Failure> {
     let profile = context.profile()?;
-    let Some(session) = Session::attach(&context.data_dir, &profile).await? else {
+    let Some(session) = Account::attach(&context.data_dir, &profile).await? else {
         if !context.data_dir.profile(&profile).has_passphrase()? {
             return Err(conclave_client::Error::NotLockable { profile: profile.to_string() }.into());
         }
@@ -30,7 +30,7 @@ fn locked(context: &Context, profile: &str) -> Result<(), Failure> {
 /// Unlocks it.
 pub(super) async fn unlock(context: &Context) -> Result<(), Failure> {
     let profile = context.profile()?;
-    let Some(session) = Session::attach(&context.data_dir, &profile).await? else {
+    let Some(session) = Account::attach(&context.data_dir, &profile).await? else {
         return Err(Failure::failed(
             "not_running",
             format!("no process uses the profile {profile}, so there is nothing to unlock"),
@@ -38,7 +38,7 @@ pub(super) async fn unlock(context: &Context) -> Result<(), Failure> {
         ));
     };
     if session.status().await?.locked {
-        let passphrase = match secrets::passphrase(&context.global)? {
+        let passphrase = match context.passphrase()? {
             Some(given) => Some(given),
             None => secrets::prompt(&format!("Passphrase of the profile {profile}: "))?,
         };

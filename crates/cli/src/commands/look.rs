@@ -1,14 +1,13 @@
 //! `conclave chats`, `history` and `status`: looking at what is here, after asking what is new.
 
-use conclave_client::Session;
-use conclave_client::store::SearchKind as Kind;
-use conclave_client::types::{self, Status};
+use conclave_client::Account;
+use conclave_client::types::{self, SearchKind as Kind, Status};
 
 use super::Context;
 use super::messages::{describe, short, what};
 use crate::args::{Chats, History, Search, SearchKind};
 use crate::failure::Failure;
-use crate::output::tame;
+use crate::output::{tame, tame_line};
 
 pub(super) async fn chats(context: &Context, args: &Chats) -> Result<(), Failure> {
     let session = context.open(!args.offline).await?;
@@ -17,15 +16,14 @@ pub(super) async fn chats(context: &Context, args: &Chats) -> Result<(), Failure
     result
 }
 
-async fn chats_over(context: &Context, session: &Session, offline: bool) -> Result<(), Failure> {
-    fetch_unless(context, session, offline).await;
-    let own = session.account().await?.account_id;
+async fn chats_over(context: &Context, session: &Account, offline: bool) -> Result<(), Failure> {
+    fetch_unless(context, session, offline).await?;
     let chats = session.chats().await?;
     for chat in &chats {
         context.output.line(chat, || {
-            let name = match &chat.name {
-                _ if chat.chat == own => "Note to self".to_owned(),
-                Some(name) => tame(name),
+            let name = match chat.title() {
+                _ if chat.is_self => "Note to self".to_owned(),
+                Some(name) => tame_line(name),
                 None => short(&chat.chat),
             };
             let messages = if chat.messages == 1 { "message" } else { "messages" };
@@ -59,8 +57,8 @@ pub(super) async fn history(context: &Context, args: &History) -> Result<(), Fai
     result
 }
 
-async fn history_over(context: &Context, session: &Session, args: &History) -> Result<(), Failure> {
-    fetch_unless(context, session, args.offline).await;
+async fn history_over(context: &Context, session: &Account, args: &History) -> Result<(), Failure> {
+    fetch_unless(context, session, args.offline).await?;
     for message in &session.history(&args.chat, args.limit).await? {
         context.output.line(message, || describe(message));
     }
@@ -74,7 +72,7 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
     result
 }
 
-async fn status_over(context: &Context, session: &Session) -> Result<(), Failure> {
+async fn status_over(context: &Context, session: &Account) -> Result<(), Failure> {
     // Asking the network is what tells whether it can be reached; its failure is part of the answer.
     let reached = session.fetch().await;
     let status = session.status().await?;
@@ -92,9 +90,9 @@ pub(super) async fn search(context: &Context, args: Search) -> Result<(), Failur
     result
 }
 
-async fn search_over(context: &Context, session: &Session, args: Search) -> Result<(), Failure> {
+async fn search_over(context: &Context, session: &Account, args: Search) -> Result<(), Failure> {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
-    fetch_unless(context, session, !args.online).await;
+    fetch_unless(context, session, !args.online).await?;
     let search = types::Search {
         text: args.words.join(" "),
         chat: args.chat,
@@ -130,16 +128,24 @@ async fn search_over(context: &Context, session: &Session, args: Search) -> Resu
 }
 
 /// What is new is asked for first; without a network, what is here is still shown.
-pub(super) async fn fetch_unless(context: &Context, session: &Session, offline: bool) {
+///
+/// # Errors
+/// If the profile is locked: then nothing of it can be shown.
+pub(super) async fn fetch_unless(context: &Context, session: &Account, offline: bool) -> Result<(), Failure> {
     if offline {
-        return;
+        return Ok(());
     }
     context.output.progress("asking for what is new …");
     let fetched = session.fetch().await;
     context.output.progress_done();
     if let Err(error) = fetched {
+        if error.kind() == "locked" {
+            return Err(error.into());
+        }
+        let error = tame(&error.to_string());
         context.output.note(&format!("warning: {error}; this is what was known before"));
     }
+    Ok(())
 }
 
 fn describe_status(status: &Status) -> String {
@@ -170,4 +176,29 @@ fn describe_status(status: &Status) -> String {
 
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_printed_as_it_was_looked_at() {
+        let key = |digit: &str| digit.repeat(64);
+        let status = Status {
+            network_id: Some("devnet-7a07f67c".to_owned()),
+            nodes: 10,
+            guard: Some(key("c")),
+            paths: vec![vec![key("c"), key("d"), key("a")], vec![key("5"), key("1"), key("f")]],
+            clock_offset_ms: 1_234,
+            queued: 2,
+            bytes_sent: 36_000,
+            bytes_received: 8_000,
+            trouble: Some("the guard did not answer".to_owned()),
+            ..Status::default()
+        };
+        let locked = Status { locked: true, ..Status::default() };
+        let shown = format!("{}\n\n{}", describe_status(&status), describe_status(&locked));
+        insta::assert_snapshot!("status", shown);
+    }
 }

@@ -2,20 +2,29 @@
 
 mod account;
 mod acts;
+#[cfg(feature = "app")]
+mod app;
 mod devnet;
+mod doctor;
+mod files;
 mod lock;
 mod look;
+mod manual;
 mod messages;
 mod node;
+#[cfg_attr(not(feature = "app"), path = "no_page.rs")]
+mod page;
 mod registry;
+mod rpc;
 mod up;
+mod voice;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use clap::CommandFactory as _;
-use conclave_client::profile::{DataDir, OpenError, ProfileName, Unlock};
-use conclave_client::{ClientOptions, Error, Session};
+use conclave_client::profile::{DataDir, ProfileName, Unlock};
+use conclave_client::{Account, ClientOptions, Error};
 use conclave_proto::network::NetworkFile;
 use zeroize::Zeroizing;
 
@@ -30,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) data_dir: DataDir,
     pub(crate) output: Output,
     pub(crate) stop: Stop,
+    /// What [`Self::passphrase`] found.
+    given_passphrase: OnceLock<Option<Zeroizing<String>>>,
 }
 
 /// Does what was typed.
@@ -37,16 +48,19 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     let data_dir = DataDir::new(data_dir(&cli.global)?);
     let stop = Stop::install()
         .map_err(|e| Failure::failed("signals", format!("listening for Ctrl-C: {e}"), "try again"))?;
-    let context = Context { global: cli.global, data_dir, output, stop };
+    let context = Context { global: cli.global, data_dir, output, stop, given_passphrase: OnceLock::new() };
     match cli.command {
         Command::Up(args) => up::run(&context, &args).await,
         Command::Devnet(args) => devnet::run(&context, &args).await,
+        #[cfg(feature = "app")]
+        Command::App(args) => app::run(&context, &args).await,
         Command::Account(args) => context.or_stopped(account::run(&context, args)).await,
         Command::Send(args) => messages::send(&context, args).await,
         Command::Listen(args) => messages::listen(&context, &args).await,
         Command::Search(args) => context.or_stopped(look::search(&context, args)).await,
         Command::Edit(args) => acts::edit(&context, args).await,
         Command::React(args) => acts::react(&context, args).await,
+        Command::Save(args) => files::save(&context, args).await,
         Command::Delete(args) => acts::delete(&context, args).await,
         Command::Chat(args) => acts::chat(&context, args).await,
         Command::Contact(args) => acts::contact(&context, args).await,
@@ -54,24 +68,24 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Chats(args) => context.or_stopped(look::chats(&context, &args)).await,
         Command::History(args) => context.or_stopped(look::history(&context, &args)).await,
         Command::Status => context.or_stopped(look::status(&context)).await,
+        Command::Doctor => context.or_stopped(doctor::run(&context)).await,
         Command::Lock => context.or_stopped(lock::lock(&context)).await,
         Command::Unlock => context.or_stopped(lock::unlock(&context)).await,
+        Command::Rpc(args) => rpc::run(&context, &args).await,
         Command::Node(args) => node::run(&context, args).await,
         Command::Registry(args) => registry::run(&context, args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "conclave", &mut script);
+            clap_complete::generate(
+                shell,
+                &mut <crate::args::Cli as clap::CommandFactory>::command(),
+                "conclave",
+                &mut script,
+            );
             output.text(&script);
             Ok(())
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(|e| Failure::failed("io", format!("writing the manual page: {e}"), "try again"))?;
-            output.text(&page);
-            Ok(())
-        }
+        Command::Man { command, dir } => manual::run(output, &command, dir.as_deref()),
     }
 }
 
@@ -127,6 +141,20 @@ impl Context {
         Ok(ProfileName::new(&self.global.profile)?)
     }
 
+    /// A command as it can be typed to be about the same profile and data directory as this one, started in the same way.
+    pub(crate) fn again(&self, command: &str, profile: &str) -> String {
+        let program = std::env::var("CONCLAVE_RUN_AS").unwrap_or_else(|_| "conclave".to_owned());
+        let mut text = format!("{program} {command}");
+        // The defaults need no option; anything else has to be named again.
+        if profile != "default" {
+            text.push_str(&format!(" --profile {profile}"));
+        }
+        if self.global.data_dir.is_some() && std::env::var_os("CONCLAVE_DATA_DIR").is_none() {
+            text.push_str(&format!(" --data-dir {}", self.data_dir.path().display()));
+        }
+        text
+    }
+
     /// Does something that can be stopped at any point.
     pub(crate) async fn or_stopped<T>(
         &self,
@@ -151,8 +179,37 @@ impl Context {
         }
     }
 
+    /// The passphrase given for the profile, if one was. Read once: standard input says it only once.
+    pub(crate) fn passphrase(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        if let Some(given) = self.given_passphrase.get() {
+            return Ok(given.clone());
+        }
+        let given = secrets::passphrase(&self.global)?;
+        Ok(self.given_passphrase.get_or_init(|| given).clone())
+    }
+
+    /// Does something that a passphrase may be needed for: with the one given, or else with one asked for on the terminal.
+    pub(crate) async fn unlocking<T>(
+        &self,
+        mut work: impl AsyncFnMut(&Unlock<'_>) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        let profile = self.profile()?;
+        let mut passphrase = self.passphrase()?;
+        loop {
+            match work(&unlock(passphrase.as_ref())).await {
+                Ok(done) => return Ok(done),
+                Err(error) if error.kind() == "passphrase_needed" && passphrase.is_none() => {
+                    let asked = secrets::prompt(&format!("Passphrase of the profile {profile}: "))?;
+                    let Some(asked) = asked else { return Err(error.into()) };
+                    passphrase = Some(asked);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Opens the profile: as its owner, or through its owner.
-    pub(crate) async fn open(&self, online: bool) -> Result<Session, Failure> {
+    pub(crate) async fn open(&self, online: bool) -> Result<Account, Failure> {
         let profile = self.profile()?;
         let options = ClientOptions {
             network: self.named_network().await?,
@@ -160,24 +217,7 @@ impl Context {
             online,
             ..ClientOptions::default()
         };
-        let mut passphrase = secrets::passphrase(&self.global)?;
-        loop {
-            let opened = {
-                let unlock = unlock(passphrase.as_ref());
-                Session::open(&self.data_dir, &profile, &unlock, &options).await
-            };
-            match opened {
-                Ok(session) => return Ok(session),
-                Err(Error::Profile(OpenError::PassphraseNeeded { .. })) if passphrase.is_none() => {
-                    let asked = secrets::prompt(&format!("Passphrase of the profile {profile}: "))?;
-                    let Some(asked) = asked else {
-                        return Err(OpenError::PassphraseNeeded { name: profile.to_string() }.into());
-                    };
-                    passphrase = Some(asked);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.unlocking(async |unlock| Account::open(&self.data_dir, &profile, unlock, &options).await).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! `conclave up`: a private network and two accounts to try it.
 
 use conclave_client::profile::{DataDir, ProfileName, Protection, Unlock};
-use conclave_client::{ClientOptions, Session, accounts};
+use conclave_client::{Account, ClientOptions, accounts};
 use conclave_crypto::AccountId;
+use conclave_devnet::Devnet;
 use conclave_proto::network::NetworkFile;
 use serde_json::json;
 
+use super::page::{Page, Shown};
 use super::{Context, devnet};
 use crate::args::Up;
 use crate::failure::Failure;
@@ -18,20 +20,51 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<(), Failure> {
     let mut sessions = Vec::new();
     let prepared = context.or_stopped(people(context, network.network_file(), &mut sessions)).await;
     let result = match prepared {
-        Ok(profiles) => {
-            let line = devnet::ready(&mut network, &profiles);
-            context.output.line(&line, || welcome(context, args, &profiles));
-            devnet::watch(context, &mut network).await
+        Ok(profiles) => serve(context, args, &mut network, sessions, &profiles).await,
+        Err(failure) => {
+            context.output.note("Stopping …");
+            close(sessions).await;
+            if failure.kind == "interrupted" { Ok(()) } else { Err(failure) }
         }
-        Err(failure) if failure.kind == "interrupted" => Ok(()),
-        Err(failure) => Err(failure),
+    };
+    network.stop().await;
+    result
+}
+
+/// Shows the two profiles until the user asks to stop.
+async fn serve(
+    context: &Context,
+    args: &Up,
+    network: &mut Devnet,
+    sessions: Vec<Account>,
+    profiles: &[serde_json::Value],
+) -> Result<(), Failure> {
+    let default_network = Some(network.network_file().clone());
+    let options = ClientOptions { default_network, ..ClientOptions::default() };
+    let page = match Page::start(context, options, args).await {
+        Ok(page) => page,
+        Err(failure) => {
+            close(sessions).await;
+            return Err(failure);
+        }
+    };
+    let page = page.with(sessions).await?;
+    let shown = page.show(context).await;
+    let line = devnet::ready(network, profiles, shown.app());
+    context.output.line(&line, || welcome(context, args, profiles, &shown));
+    let result = tokio::select! {
+        result = devnet::watch(context, network) => result,
+        () = page.give_links(context) => Ok(()),
     };
     context.output.note("Stopping …");
+    page.stop().await;
+    result
+}
+
+async fn close(sessions: Vec<Account>) {
     for session in sessions {
         session.close().await;
     }
-    network.stop().await;
-    result
 }
 
 /// Opens the two profiles, making them if they are not there, and says who they are. Those opened so far are in `sessions`
@@ -39,13 +72,13 @@ pub(super) async fn run(context: &Context, args: &Up) -> Result<(), Failure> {
 async fn people(
     context: &Context,
     network: &NetworkFile,
-    sessions: &mut Vec<Session>,
+    sessions: &mut Vec<Account>,
 ) -> Result<Vec<serde_json::Value>, Failure> {
     for name in PEOPLE {
         let profile = ProfileName::new(name)?;
         let options = ClientOptions { network: Some(network.clone()), ..ClientOptions::default() };
         let session = if context.data_dir.profile(&profile).exists() {
-            Session::open(&context.data_dir, &profile, &Unlock::KeyFile, &options).await?
+            Account::open(&context.data_dir, &profile, &Unlock::KeyFile, &options).await?
         } else {
             make(&context.data_dir, &profile, name, network, options).await?
         };
@@ -57,7 +90,7 @@ async fn people(
     introduce(sessions).await?;
     let mut profiles = Vec::new();
     for session in sessions.iter() {
-        let account = session.account().await?;
+        let account = session.info().await?;
         profiles.push(json!({"name": account.profile, "account_id": account.account_id}));
     }
     Ok(profiles)
@@ -69,21 +102,21 @@ async fn make(
     name: &str,
     network: &NetworkFile,
     options: ClientOptions,
-) -> Result<Session, Failure> {
+) -> Result<Account, Failure> {
     let mut shown = name.to_owned();
     if let Some(first) = shown.get_mut(..1) {
         first.make_ascii_uppercase();
     }
     let (owned, _) = accounts::create(data_dir, profile, &shown, &Protection::KeyFile, Some(network))?;
-    Ok(Session::own(owned, options).await?)
+    Ok(Account::own(owned, options).await?)
 }
 
 /// Each knows the other by name, so that `send bob` works.
-async fn introduce(sessions: &[Session]) -> Result<(), Failure> {
+async fn introduce(sessions: &[Account]) -> Result<(), Failure> {
     for (own, name) in sessions.iter().zip(PEOPLE) {
         for (other, other_name) in sessions.iter().zip(PEOPLE) {
             let (Some(client), true) = (own.client(), name != other_name) else { continue };
-            let account = other.account().await?;
+            let account = other.info().await?;
             if let Ok(id) = AccountId::from_hex(&account.account_id) {
                 client.introduce(&id, other_name).await?;
             }
@@ -92,7 +125,7 @@ async fn introduce(sessions: &[Session]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn welcome(context: &Context, args: &Up, profiles: &[serde_json::Value]) -> String {
+fn welcome(context: &Context, args: &Up, profiles: &[serde_json::Value], shown: &Shown) -> String {
     let mut lines = vec![
         format!("A private network of {} service nodes is running on this machine.", args.nodes),
         String::new(),
@@ -101,25 +134,20 @@ fn welcome(context: &Context, args: &Up, profiles: &[serde_json::Value]) -> Stri
         let text = |name: &str| profile.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
         lines.push(format!("  {:<6} {}", text("name"), text("account_id")));
     }
-    // The default needs no option; anything else has to be named again.
-    let data_dir = match &context.global.data_dir {
-        Some(_) if std::env::var_os("CONCLAVE_DATA_DIR").is_none() => {
-            format!(" --data-dir {}", context.data_dir.path().display())
-        }
-        _ => String::new(),
-    };
-    // However the program was started, what is shown can be typed the same way.
-    let program = std::env::var("CONCLAVE_RUN_AS").unwrap_or_else(|_| "conclave".to_owned());
+    let (listen, status) = (context.again("listen", "bob"), context.again("status", "alice"));
+    let (send, up) = (context.again("send bob \"Hello, Bob\"", "alice"), context.again("up", "default"));
+    if let Some(page) = shown.text() {
+        lines.extend([String::new(), page]);
+    }
     lines.extend([
         String::new(),
-        "Open two other terminals. In one, wait for messages:".to_owned(),
-        format!("  {program} listen --profile bob{data_dir}"),
+        "Or open two other terminals. In one, wait for messages:".to_owned(),
+        format!("  {listen}"),
         "In the other, send one:".to_owned(),
-        format!("  {program} send --profile alice bob \"Hello, Bob\"{data_dir}"),
+        format!("  {send}"),
         String::new(),
         format!(
-            "`{program} status --profile alice` shows the way messages take. Ctrl-C stops everything; \
-             `{program} up` brings it back as it was."
+            "`{status}` shows the way messages take. Ctrl-C stops everything; `{up}` brings it back as it was."
         ),
     ]);
     lines.join("\n")

@@ -20,6 +20,7 @@ pub(super) struct Load {
     pub(super) seconds: u64,
     pub(super) messages: u64,
     pub(super) waiters: u32,
+    pub(super) file_megabytes: u64,
 }
 
 pub(super) async fn run(context: &Context, load: Load, only: &[BenchPart]) -> Result<(), Failure> {
@@ -38,6 +39,7 @@ pub(super) async fn run(context: &Context, load: Load, only: &[BenchPart]) -> Re
         duration: Duration::from_secs(load.seconds),
         messages: load.messages,
         waiters: usize::try_from(load.waiters).unwrap_or(usize::MAX),
+        file_bytes: load.file_megabytes * 1_000_000,
         parts: if only.is_empty() {
             Part::ALL.to_vec()
         } else {
@@ -66,6 +68,7 @@ const fn part(part: BenchPart) -> Part {
         BenchPart::Full => Part::Full,
         BenchPart::Waiters => Part::Waiters,
         BenchPart::Delivery => Part::Delivery,
+        BenchPart::Files => Part::Files,
     }
 }
 

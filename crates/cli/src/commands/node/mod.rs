@@ -23,8 +23,8 @@ pub(super) async fn run(context: &Context, node: args::Node) -> Result<(), Failu
         args::Node::Run { config, stop_with_stdin } => run::run(context, config, stop_with_stdin).await,
         args::Node::Join { config, address } => membership::join(context, config, &address),
         args::Node::Leave { config, yes } => membership::leave(context, config, yes),
-        args::Node::Bench { seconds, messages, waiters, only } => {
-            bench::run(context, bench::Load { seconds, messages, waiters }, &only).await
+        args::Node::Bench { seconds, messages, waiters, file_megabytes, only } => {
+            bench::run(context, bench::Load { seconds, messages, waiters, file_megabytes }, &only).await
         }
         args::Node::Status { config } => context.or_stopped(status::status(context, config)).await,
     }
