@@ -9,6 +9,8 @@
 mod confsync;
 #[path = "targets/crypto.rs"]
 mod crypto;
+#[path = "targets/media.rs"]
+mod media;
 #[path = "targets/onion.rs"]
 mod onion;
 #[path = "targets/proto.rs"]
@@ -18,6 +20,7 @@ mod rpc;
 
 pub use confsync::*;
 pub use crypto::*;
+pub use media::*;
 pub use onion::*;
 pub use proto::*;
 pub use rpc::*;
@@ -58,12 +61,15 @@ pub const TARGETS: &[Target] = targets![
     bt_reader,
     bt_value,
     btstream,
+    chunk_sync,
     combined,
     community_url,
     content,
     directory,
     directory_poll,
     envelope,
+    file_url,
+    manifest,
     membership,
     message_hash,
     monitor,
@@ -90,6 +96,10 @@ pub const TARGETS: &[Target] = targets![
     server_body,
     server_reply,
     snode_reply,
+    // pictures and recordings
+    picture_preview,
+    picture_strip,
+    voice_message,
     // config documents
     config_data,
     config_dump,

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 use conclave_crypto::Ed25519Secret;
+use conclave_node::folder::free_port;
 use conclave_proto::membership;
 use conclave_proto::network::{Directory, NetworkFile};
 use conclave_proto::{SnodeRecord, SwarmId, Timestamp, Version};
@@ -15,8 +16,6 @@ use crate::registry::Registry;
 
 /// How many nodes are named as seeds in the network file. One honest answer is enough; some may be down.
 const SEEDS: usize = 4;
-/// Ports the operating system offers before it is given up to find one that no listed node has.
-const PORT_TRIES: usize = 100;
 
 /// One node of the plan.
 #[derive(Debug, Clone)]
@@ -175,17 +174,13 @@ fn replace_taken_ports(nodes: &mut [PlannedNode], foreign: &[SnodeRecord]) -> Re
     Ok(())
 }
 
-/// What `bind` makes of `port` or, if that is taken, of one the operating system offers.
+/// What `bind` makes of `port` or, if that is not to be had, of a free one.
 fn free<T>(port: u16, bind: impl Fn(u16) -> std::io::Result<Option<T>>) -> std::io::Result<T> {
-    if let Ok(Some(bound)) = bind(port) {
-        return Ok(bound);
+    let bind = |port| bind(port)?.ok_or_else(|| std::io::ErrorKind::AddrInUse.into());
+    match bind(port) {
+        Ok(bound) if port != 0 => Ok(bound),
+        _ => free_port(bind),
     }
-    for _ in 0..PORT_TRIES {
-        if let Some(bound) = bind(0)? {
-            return Ok(bound);
-        }
-    }
-    Err(std::io::ErrorKind::AddrInUse.into())
 }
 
 fn write_configs(layout: &Layout, made: usize, seed_http: Option<u16>) -> Result<(), DevnetError> {

@@ -100,6 +100,8 @@ impl Registry {
             registry_key: Some(registry_key),
             swarm_params: SwarmParams::DEVNET,
             seeds: Vec::new(),
+            file_server: None,
+            max_file_bytes: None,
             other: serde_json::Map::new(),
         };
         let (layout, last) = (layout.clone(), BTreeMap::new());

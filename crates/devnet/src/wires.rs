@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use conclave_node::NodeConfig;
+use conclave_node::folder::free_port;
 use rand_core::RngCore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net;
@@ -52,8 +53,17 @@ pub struct Wires {
 
 #[derive(Clone)]
 struct Shared {
-    weather: Arc<Mutex<Weather>>,
+    /// The number of the node at the end of the wire.
+    node: usize,
+    sky: Arc<Mutex<Sky>>,
     random: Arc<Mutex<Box<dyn RngCore + Send>>>,
+}
+
+/// The weather everywhere, but for one node's wire, which is as good as none.
+#[derive(Clone, Copy, Debug)]
+struct Sky {
+    weather: Weather,
+    spared: Option<usize>,
 }
 
 impl Wires {
@@ -67,8 +77,8 @@ impl Wires {
         weather: Weather,
         random: impl RngCore + Send + 'static,
     ) -> Result<Self, DevnetError> {
-        let shared =
-            Shared { weather: Arc::new(Mutex::new(weather)), random: Arc::new(Mutex::new(Box::new(random))) };
+        let sky = Arc::new(Mutex::new(Sky { weather, spared: None }));
+        let shared = Shared { node: 0, sky, random: Arc::new(Mutex::new(Box::new(random))) };
         let mut running = BTreeMap::new();
         // Held until all have theirs, or two nodes could be given the same one.
         let mut held = Vec::new();
@@ -89,10 +99,11 @@ impl Wires {
             write_atomically(&path, config.to_toml().as_bytes(), false)?;
 
             let listener = net::TcpListener::bind((record.ip, record.https_port)).await.map_err(refused)?;
+            let shared = Shared { node: index, ..shared.clone() };
             let mut of_node = JoinSet::new();
             of_node.spawn(connections(listener, https, shared.clone()));
             let socket = net::UdpSocket::bind((record.ip, record.quic_port)).await.map_err(refused)?;
-            of_node.spawn(datagrams(Arc::new(socket), quic, shared.clone()));
+            of_node.spawn(datagrams(Arc::new(socket), quic, shared));
             running.insert(index, of_node);
         }
         Ok(Self { shared, running })
@@ -108,7 +119,16 @@ impl Wires {
 
     /// From now on the wires do this.
     pub fn set(&self, weather: Weather) {
-        *self.shared.weather.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+        self.set_sky(Sky { weather, spared: None });
+    }
+
+    /// From now on the wires do this, but for the one to node `index`, counted from 1, which does nothing.
+    pub fn set_around(&self, index: usize, weather: Weather) {
+        self.set_sky(Sky { weather, spared: Some(index) });
+    }
+
+    fn set_sky(&self, sky: Sky) {
+        *self.shared.sky.lock().unwrap_or_else(PoisonError::into_inner) = sky;
     }
 }
 
@@ -120,7 +140,8 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     fn weather(&self) -> Weather {
-        *self.weather.lock().unwrap_or_else(PoisonError::into_inner)
+        let sky = *self.sky.lock().unwrap_or_else(PoisonError::into_inner);
+        if sky.spared == Some(self.node) { Weather::default() } else { sky.weather }
     }
 
     /// When a datagram that is sent now arrives, if it does.
@@ -136,11 +157,11 @@ impl Shared {
 }
 
 fn free_tcp() -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+    free_port(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
 }
 
 fn free_udp() -> io::Result<UdpSocket> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+    free_port(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)))
 }
 
 /// Carries datagrams between everybody and one node. Ends with its task.

@@ -12,13 +12,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conclave-proto", &["conclave-crypto"]),
     ("conclave-onion", &["conclave-crypto", "conclave-proto"]),
     ("conclave-confsync", &["conclave-crypto", "conclave-proto"]),
+    ("conclave-media", &[]),
     ("conclave-testkit", &["conclave-crypto", "conclave-proto"]),
     ("conclave-transport", &["conclave-crypto", "conclave-proto"]),
     ("conclave-node", &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-transport"]),
     (
         "conclave-client",
-        &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-confsync", "conclave-transport"],
+        &[
+            "conclave-crypto",
+            "conclave-proto",
+            "conclave-onion",
+            "conclave-confsync",
+            "conclave-media",
+            "conclave-transport",
+        ],
     ),
+    ("conclave-view", &["conclave-proto", "conclave-client"]),
+    ("conclave-app", &["conclave-crypto", "conclave-proto", "conclave-client", "conclave-view"]),
     (
         "conclave-devnet",
         &[
@@ -32,12 +42,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "conclave-cli",
-        &["conclave-crypto", "conclave-proto", "conclave-node", "conclave-client", "conclave-devnet"],
+        &[
+            "conclave-crypto",
+            "conclave-proto",
+            "conclave-node",
+            "conclave-client",
+            "conclave-app",
+            "conclave-devnet",
+        ],
     ),
 ];
 
 /// Pure crates reach no runtime, socket, file or database, not even through others.
-const PURE: &[&str] = &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-confsync"];
+const PURE: &[&str] =
+    &["conclave-crypto", "conclave-proto", "conclave-onion", "conclave-confsync", "conclave-media"];
 const IMPURE: &[&str] = &[
     "tokio",
     "mio",
@@ -89,8 +107,13 @@ struct Workspace {
 }
 
 fn workspace() -> Workspace {
+    // What this machine builds with: crates for other systems need not be here.
+    let version = std::process::Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--manifest-path"])
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", host])
+        .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
         .output()
         .unwrap();
@@ -198,4 +221,28 @@ fn the_list_of_members_reads_bottom_to_top() {
             assert!(place(below) < place(name), "{below} stands after {name} in Cargo.toml");
         }
     }
+}
+
+/// What lies below the SDK's surface. `doors` is for tests.
+const BELOW_THE_SDK: &[&str] = &["conclave_client::store", "conclave_client::said", "conclave_client::doors"];
+
+#[test]
+fn no_face_reaches_below_the_sdk() {
+    fn look(dir: &std::path::Path, wrong: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                look(&path, wrong);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let found = BELOW_THE_SDK.iter().filter(|below| text.contains(*below));
+                wrong.extend(found.map(|below| format!("{}: {below}", path.display())));
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for face in ["view", "app", "cli"] {
+        look(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(face).join("src"), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

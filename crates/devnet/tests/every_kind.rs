@@ -271,10 +271,32 @@ async fn settings_of_chats_and_the_profile_are_on_every_device() {
     tablet.sent().await;
     let third = Device::of(&net, personas::alice(), "alice", 3);
     third.knows(chat, "the nickname", |contact| contact.nickname.as_deref() == Some("Bobby")).await;
-    third.lists(chat, "the chat", |line| line.name.as_deref() == Some("Bobby")).await;
+    third.lists(chat, "the chat", |line| line.title() == Some("Bobby")).await;
     assert_eq!(third.client.account().await.unwrap().name, "Alice A.");
     third.stop().await;
     Scene { net, alice, tablet, bob }.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_that_begin_at_once_agree_and_have_nothing_left_to_say() {
+    let net = InProcess::start(5, |_| Hooks::default()).await;
+    let people = [personas::alice, personas::bob, personas::carol, personas::dave];
+    let met = personas::eve().account_id();
+    for persona in people {
+        let [first, second] = [1, 2].map(|number| Device::of(&net, persona(), persona().name, number));
+        for (device, name) in [(&first, "one name"), (&second, "another")] {
+            device.client.introduce(&met, name).await.unwrap();
+        }
+        for _ in 0..2 {
+            tokio::join!(first.sent(), second.sent());
+            tokio::join!(first.up_to_date(), second.up_to_date());
+        }
+        let known = first.knows(met, "a name", |contact| contact.nickname.is_some()).await;
+        second.knows(met, "the same name", |contact| contact.nickname == known.nickname).await;
+        first.stop().await;
+        second.stop().await;
+    }
+    net.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use conclave_proto::network::Directory;
 use conclave_proto::rpc::answers::{RetrieveAnswer, SwarmAnswer};
 use conclave_proto::rpc::{Auth, Lifetime, Request, Retrieve, Store, TimedAuth, signing};
 use conclave_proto::{MessageHash, Namespace, SnodeRecord, Timestamp};
+use conclave_testkit::seeds::is_long;
 use conclave_transport::Deadline;
 use conclave_transport::https::{Client, Target};
 use rand_core::{OsRng, RngCore as _};
@@ -23,10 +24,6 @@ use rand_core::{OsRng, RngCore as _};
 const NODES: usize = 12;
 const WRITERS: usize = 12;
 const ACCOUNTS: u8 = 40;
-
-fn is_long() -> bool {
-    std::env::var_os("CONCLAVE_LONG").is_some()
-}
 
 fn account(number: u8) -> Account {
     Account::from_secret(Ed25519Secret::from_seed(&[number; 32]))

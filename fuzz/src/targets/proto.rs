@@ -266,6 +266,51 @@ pub fn community_url(bytes: &[u8]) {
     }
 }
 
+pub fn manifest(bytes: &[u8]) {
+    use conclave_proto::chunk::{BlobId, CHUNK_SIZE, Manifest};
+    if let Ok(manifest) = Manifest::decode(bytes) {
+        assert_eq!(manifest.encode(), bytes, "there is one spelling");
+        assert!(bytes.len() <= CHUNK_SIZE);
+        let sizes: u64 = (0..manifest.chunks().len()).map(|n| manifest.chunk_size(n).unwrap() as u64).sum();
+        assert_eq!(sizes, manifest.size());
+        assert_eq!(Manifest::read(&manifest.id(), bytes).as_ref(), Ok(&manifest));
+    }
+    if let Some(id) = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<BlobId>().ok()) {
+        assert_eq!(id.to_string().as_bytes(), bytes);
+    }
+}
+
+pub fn file_url(bytes: &[u8]) {
+    use conclave_proto::file_url::{FileUrl, is_file_id};
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(url) = FileUrl::parse(text) {
+        assert!(is_file_id(&url.id));
+        assert_eq!(FileUrl::parse(&url.to_string()).as_ref(), Ok(&url));
+    }
+}
+
+/// What members of a swarm say to each other about chunks, and to clients.
+pub fn chunk_sync(bytes: &[u8]) {
+    use conclave_proto::chunk_sync::{
+        ChunkPut, Digests, DigestsRequest, FetchRequest, Fetched, Names, NamesRequest, Wanted,
+    };
+    use conclave_proto::rpc::chunk::ChunkResult;
+    macro_rules! comes_back {
+        ($($what:ty),*) => {$(
+            if let Ok(read) = <$what>::decode(bytes) {
+                assert!(<$what>::decode(&read.encode()).unwrap() == read);
+            }
+        )*};
+    }
+    comes_back!(ChunkPut, Digests, DigestsRequest, FetchRequest, Names, NamesRequest, Wanted);
+    if let Ok(read) = Fetched::decode(bytes) {
+        assert!(Fetched::decode(&Fetched::encode(&read.data, read.expiry)).unwrap() == read);
+    }
+    if let Some(read) = ChunkResult::from_bt(bytes) {
+        assert_eq!(ChunkResult::from_bt(&read.to_bt()), Some(read));
+    }
+}
+
 pub fn network_file(bytes: &[u8]) {
     if let Ok(file) = NetworkFile::from_json(bytes) {
         assert!(!file.seeds.is_empty());

@@ -18,8 +18,6 @@ use crate::{Weather, Wires};
 
 const NODES: usize = 10;
 const MESSAGES: usize = 1_000;
-/// Over slow wires, which would take minutes.
-const SLOW_MESSAGES: usize = 300;
 /// Sent before anything is measured: connections and paths stand then.
 const WARM_UP: usize = 30;
 /// Between one message that has arrived and the next.
@@ -46,7 +44,7 @@ pub(super) async fn measure(
     for index in 1..=NODES {
         net.restart(index).await?;
     }
-    let outcome = exchange(settings, &net, "20 ms each way on every link", SLOW_MESSAGES, tell).await;
+    let outcome = exchange(settings, &net, "20 ms each way on every link", MESSAGES, tell).await;
     net.stop().await;
     drop(wires);
     outcome

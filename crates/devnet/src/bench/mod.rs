@@ -7,6 +7,7 @@
 
 mod bare;
 mod delivery;
+mod files;
 mod fill;
 mod load;
 mod one_node;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub messages: u64,
     /// Clients that wait at one node at once.
     pub waiters: usize,
+    /// Bytes of the file that is sent.
+    pub file_bytes: u64,
     /// The parts to run.
     pub parts: Vec<Part>,
 }
@@ -56,12 +59,14 @@ pub enum Part {
     Waiters,
     /// Messages from one client to another.
     Delivery,
+    /// A file from one person to another.
+    Files,
 }
 
 impl Part {
     /// All, in the order in which they run.
-    pub const ALL: [Self; 6] =
-        [Self::Machine, Self::Node, Self::Swarm, Self::Full, Self::Waiters, Self::Delivery];
+    pub const ALL: [Self; 7] =
+        [Self::Machine, Self::Node, Self::Swarm, Self::Full, Self::Waiters, Self::Delivery, Self::Files];
 }
 
 /// One line of the result.
@@ -146,6 +151,7 @@ pub async fn run(settings: &Settings, tell: &mut (dyn FnMut(&Figure) + Send)) ->
             Part::Full => fill::measure(settings, tell).await?,
             Part::Waiters => waiters::measure(settings, tell).await?,
             Part::Delivery => delivery::measure(settings, tell).await?,
+            Part::Files => files::measure(settings, tell).await?,
         }
     }
     Ok(())

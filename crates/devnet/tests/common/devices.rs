@@ -10,17 +10,20 @@
 
 use std::time::Duration;
 
-use conclave_client::profile::{DataDir, ProfileName, Protection};
-use conclave_client::types::{ChatSummary, ContactInfo, Event, Message, MessageId};
-use conclave_client::{Client, ClientOptions, accounts};
+use conclave_client::profile::{DataDir, ProfileName, Protection, Unlock};
+use conclave_client::types::{
+    AttachmentState, ChatSummary, ContactInfo, Event, Message, MessageId, NewAttachment, NewMessage,
+};
+use conclave_client::{Client, ClientOptions, accounts, doors};
 use conclave_crypto::{AccountId, RecoveryPhrase};
 use conclave_testkit::personas::Persona;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::in_process::InProcess;
 
-/// Long enough for anything that is going to happen; what is waited for ends the wait sooner.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Long enough for anything that is going to happen, also for what only the third round over all members brings (one a minute);
+/// what is waited for ends the wait sooner.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One device.
 pub struct Device {
@@ -33,6 +36,17 @@ pub struct Device {
 impl Device {
     /// A device of a person, which finds what is there of their account.
     pub fn of(net: &InProcess, persona: Persona, person: &str, number: u32) -> Self {
+        Self::started(net, persona, person, number, ClientOptions::default())
+    }
+
+    /// [`Self::of`], started in another way.
+    pub fn started(
+        net: &InProcess,
+        persona: Persona,
+        person: &str,
+        number: u32,
+        options: ClientOptions,
+    ) -> Self {
         let name = format!("{person}{number}");
         let words = RecoveryPhrase::from_seed16(&persona.seed()).words();
         let dir = DataDir::new(net.dir.path().join("clients").join(&name));
@@ -40,9 +54,48 @@ impl Device {
         let network = Some(&net.network);
         let (owned, info) =
             accounts::restore(&dir, &profile, Some(person), &words, &Protection::KeyFile, network).unwrap();
-        let client = Client::start(owned, ClientOptions::default()).unwrap();
+        let client = Client::start(owned, options).unwrap();
         let events = tokio::sync::Mutex::new(client.events());
         Self { name, client, id: AccountId::from_hex(&info.account_id).unwrap(), events }
+    }
+
+    /// The same device after its program has ended and something has happened meanwhile.
+    pub async fn restarted(self, net: &InProcess, meanwhile: impl FnOnce(), options: ClientOptions) -> Self {
+        self.client.shutdown().await;
+        drop(self.client);
+        meanwhile();
+        let dir = DataDir::new(net.dir.path().join("clients").join(&self.name));
+        let owned = dir.profile(&ProfileName::new(&self.name).unwrap()).open(&Unlock::KeyFile).unwrap();
+        let client = Client::start(owned, options).unwrap();
+        let events = tokio::sync::Mutex::new(client.events());
+        Self { name: self.name, client, id: self.id, events }
+    }
+
+    /// Sends a message with a file.
+    pub async fn sends_file(&self, to: AccountId, text: &str, path: &std::path::Path) -> Message {
+        let path = path.to_str().unwrap().to_owned();
+        let attachments = vec![NewAttachment { path, ..NewAttachment::default() }];
+        let new = NewMessage { attachments, ..NewMessage::text(to.to_hex(), text) };
+        let message = doors::send_message(&self.client, &to, new).await.unwrap();
+        self.sent().await;
+        message
+    }
+
+    /// Fetches the first file of a message: what it is, or why there is none at the first attempt, and what becomes of it then.
+    pub async fn fetches(&self, chat: AccountId, id: &MessageId) -> Result<Vec<u8>, String> {
+        self.client.fetch_file(id, 0).await.unwrap();
+        let message = self
+            .finds(chat, id, "an end", |message| {
+                let file = &message.attachments[0];
+                file.state == AttachmentState::Here || file.reason.is_some()
+            })
+            .await;
+        let file = &message.attachments[0];
+        if let Some(reason) = file.reason.clone() {
+            return Err(format!("{reason} ({:?})", file.state));
+        }
+        let saved = self.client.save_file(id, 0, None).await.unwrap();
+        Ok(std::fs::read(saved.attachments[0].path.as_ref().unwrap()).unwrap())
     }
 
     /// Waits until `look` finds what it looks for.

@@ -27,15 +27,25 @@ pub struct InProcess {
 impl InProcess {
     /// `count` nodes, each with the hooks of its number (from 0).
     pub async fn start(count: usize, hooks: impl Fn(usize) -> Hooks) -> Self {
-        Self::start_with(count, hooks, None).await
+        Self::start_with(count, hooks, |_, _| {}, None).await
+    }
+
+    /// `count` honest nodes, each with what its operator sets (numbers from 0).
+    pub async fn start_configured(count: usize, configure: impl Fn(usize, &mut NodeConfig)) -> Self {
+        Self::start_with(count, |_| Hooks::default(), configure, None).await
     }
 
     /// `count` honest nodes, each at the end of a wire. What the wires do at random, the seed decides.
     pub async fn start_wired(count: usize, seed: u64) -> Self {
-        Self::start_with(count, |_| Hooks::default(), Some(seed)).await
+        Self::start_with(count, |_| Hooks::default(), |_, _| {}, Some(seed)).await
     }
 
-    async fn start_with(count: usize, hooks: impl Fn(usize) -> Hooks, seed: Option<u64>) -> Self {
+    async fn start_with(
+        count: usize,
+        hooks: impl Fn(usize) -> Hooks,
+        configure: impl Fn(usize, &mut NodeConfig),
+        seed: Option<u64>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::in_data_dir(dir.path());
         let plan = Plan::prepare(layout, count, None, SystemClock.now()).unwrap();
@@ -45,7 +55,8 @@ impl InProcess {
         };
         let mut nodes = Vec::new();
         for node in plan.nodes() {
-            let config = NodeConfig::read(&plan.layout().node_config(node.index)).unwrap();
+            let mut config = NodeConfig::read(&plan.layout().node_config(node.index)).unwrap();
+            configure(node.index - 1, &mut config);
             nodes.push(Node::start(&config, hooks(node.index - 1)).await.unwrap());
         }
         Self { network: plan.network_file().clone(), nodes, wires, dir }

@@ -18,39 +18,59 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use conclave_testkit::seeds;
+use rand_core::{OsRng, RngCore as _};
 use serde_json::Value;
 
 /// No single command of a test may take longer. Not an assertion about speed: a guard against hanging for ever.
 const COMMAND_LIMIT: Duration = Duration::from_secs(180);
 
+/// The seed of this run: the one that was asked for, or any, printed so that it can be given again.
+pub fn seed() -> u64 {
+    let seed = seeds::asked_for().map_or_else(|| OsRng.next_u64(), |asked| asked.start);
+    println!("CONCLAVE_SEED={seed}");
+    seed
+}
+
 /// The `conclave` program, built from the tree under test.
 pub fn conclave() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        // target/PROFILE/deps/this-test → target/PROFILE
-        let test = std::env::current_exe().unwrap();
-        let profile_dir = test.parent().unwrap().parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--quiet", "-p", "conclave-cli", "--target-dir"]);
-        build.arg(profile_dir.parent().unwrap());
-        if profile_dir.file_name().unwrap() == "release" {
-            build.arg("--release");
-        }
-        // What Cargo tells a running test about its package is not about the program: build scripts that look at it would
-        // run again, and with them all that depends on them.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_BIN_"]
-                .iter()
-                .any(|own| text.starts_with(own))
-            {
-                build.env_remove(name);
-            }
-        }
-        build.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
-        assert!(build.status().unwrap().success(), "the program does not build");
-        profile_dir.join(format!("conclave{}", std::env::consts::EXE_SUFFIX))
+        build(&["-p", "conclave-cli"]).join(format!("conclave{}", std::env::consts::EXE_SUFFIX))
     })
+}
+
+/// An example of the SDK, built from the tree under test.
+pub fn example(name: &str) -> PathBuf {
+    let built = build(&["-p", "conclave-client", "--example", name]);
+    built.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Builds something as this test was built, and gives the folder it lies in.
+fn build(what: &[&str]) -> PathBuf {
+    // target/PROFILE/deps/this-test → target/PROFILE
+    let test = std::env::current_exe().unwrap();
+    let profile_dir = test.parent().unwrap().parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--locked", "--quiet"]).args(what).arg("--target-dir");
+    build.arg(profile_dir.parent().unwrap());
+    if profile_dir.file_name().unwrap() == "release" {
+        build.arg("--release");
+    }
+    // What Cargo tells a running test about its package is not about the program: build scripts that look at it would
+    // run again, and with them all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_BIN_"]
+            .iter()
+            .any(|own| text.starts_with(own))
+        {
+            build.env_remove(name);
+        }
+    }
+    build.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
+    assert!(build.status().unwrap().success(), "the program does not build");
+    profile_dir.to_owned()
 }
 
 /// What a finished command left behind.
@@ -142,7 +162,13 @@ impl Home {
 
     /// Starts a command whose lines are read while it runs.
     pub fn start(&self, args: &[&str]) -> Running {
+        self.start_with(args, |_| ())
+    }
+
+    /// Starts a command that `adjust` has changed, whose lines are read while it runs.
+    pub fn start_with(&self, args: &[&str], adjust: impl FnOnce(&mut Command)) -> Running {
         let mut command = self.command(args);
+        adjust(&mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Running::new(command.spawn().unwrap())
     }
@@ -272,6 +298,17 @@ impl Running {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Option<i32> {
+        wait(&mut self.child)
+    }
+
+    /// Closes its standard input, and waits for its end.
+    pub fn end_of_input(mut self) -> Option<i32> {
+        drop(self.child.stdin.take());
+        wait(&mut self.child)
     }
 
     pub fn write_line(&mut self, line: &str) {
