@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Answer, Page, Place, http, try_http};
+use common::{Answer, LARGEST_FILE, Page, Place, http, try_http};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -311,19 +311,23 @@ async fn nobody_else_hands_anything_over() {
 async fn what_is_too_large_is_refused_before_any_of_it_is_read() {
     let place = Place::new().await;
     let (page, secret, upload) = writing(&place).await;
+    let picture = format!("{}/picture", page.files);
     let (port, origin) = (place.port(), place.app.address());
-    let ask = async |length: &str| {
+    let ask = async |to: &str, length: &str| {
         let request = format!(
-            "POST {upload} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {origin}\r\nAuthorization: Bearer {secret}\r\n{length}\r\n"
+            "POST {to} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {origin}\r\nAuthorization: Bearer {secret}\r\n{length}\r\n"
         );
         // Nothing of the body is sent: the answer does not wait for it.
         try_http(port, &request).await.unwrap()
     };
-    let large = ask(&format!("Content-Length: {}\r\n", conclave_client::MAX_FILE + 1)).await;
-    assert_eq!((large.status, kind(&large).as_str()), (413, "too_large"));
-    assert_eq!(large.header("connection"), Some("close"));
-    let endless = ask("Transfer-Encoding: chunked\r\n").await;
-    assert_eq!((endless.status, kind(&endless).as_str()), (411, "no_length"));
+    let most = conclave_client::media::MAX_PICTURE_BYTES as u64;
+    for (to, most) in [(&upload, LARGEST_FILE), (&picture, most)] {
+        let large = ask(to, &format!("Content-Length: {}\r\n", most + 1)).await;
+        assert_eq!((large.status, kind(&large).as_str()), (413, "too_large"));
+        assert_eq!(large.header("connection"), Some("close"));
+        let endless = ask(to, "Transfer-Encoding: chunked\r\n").await;
+        assert_eq!((endless.status, kind(&endless).as_str()), (411, "no_length"));
+    }
     assert!(place.in_folder("staged").is_empty());
     drop(page);
     place.stop().await;
@@ -381,6 +385,7 @@ async fn a_locked_profile_hands_nothing_out_and_takes_nothing_in() {
     page.ask("lock", json!({})).await;
     nothing_stays(&place).await;
     assert_eq!(place.upload(&upload, &secret, "", b"x").await.status, 423);
+    assert_eq!(place.upload(&format!("{}/picture", page.files), &secret, "", b"x").await.status, 423);
     let file = format!("{}/{}/0", page.files, "f".repeat(32));
     assert_eq!(place.get(&file, "").await.status, 423);
     place.stop().await;
@@ -450,6 +455,28 @@ async fn a_picture_is_seen_before_it_is_sent() {
         place.get(&format!("{}/tray/{}?preview=64", page.files, files[n]["id"].as_str().unwrap()), "").await
     };
     assert_eq!((ask(0).await.status, ask(1).await.status), (200, 415));
+    drop(page);
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_profile_picture_was_not_taken_is_told_and_nothing_of_it_stays() {
+    // Nobody answers in this network, so no picture finds a place.
+    let place = Place::new().await;
+    let (page, secret) = entered(&place).await;
+    let to = format!("{}/picture", page.files);
+    let gps = include_bytes!("../../media/tests/samples/gps.jpg");
+    for (content, status, why) in [(HTML, 415, "not_a_picture"), (gps.as_slice(), 503, "unreachable")] {
+        let answer = place.upload(&to, &secret, "", content).await;
+        assert_eq!((answer.status, kind(&answer).as_str()), (status, why), "{}", answer.body);
+    }
+    nothing_stays(&place).await;
+    assert_eq!(place.get(&to, "").await.status, 405);
+    let port = place.port();
+    let elsewhere = format!(
+        "POST {to} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://evil.example\r\nAuthorization: Bearer {secret}\r\nContent-Length: 1\r\n\r\nx"
+    );
+    assert_eq!(http(port, &elsewhere).await.status, 403);
     drop(page);
     place.stop().await;
 }

@@ -78,8 +78,10 @@ pub use clock::{Clock, SystemClock};
 /// Pictures and sound, as bytes.
 pub use conclave_media as media;
 pub use conclave_onion::PathConfig;
+/// Bytes of the largest file that a network can allow; [`types::Status`] says how many its network does.
+pub use conclave_proto::chunk::MAX_FILE;
 pub use error::{Error, ErrorRecord, ExitClass, MAX_TEXT_CHARS};
-pub use files::{FILE_LIFE, FileContent, FileError, MAX_FILE, OpenedFile, StagedFile, Staging};
+pub use files::{FILE_LIFE, FileContent, FileError, OpenedFile, StagedFile, Staging};
 pub use session::{Account, Conversation, Events, rpc};
 pub use types::Event;
 pub use visible::is_visible;

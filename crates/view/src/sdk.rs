@@ -100,6 +100,8 @@ pub(crate) struct Facts {
     pub(crate) summary: Option<ChatSummary>,
     pub(crate) contact: Option<ContactInfo>,
     pub(crate) clock_offset: i64,
+    /// Bytes of the largest file that the network takes.
+    pub(crate) largest_file: u64,
 }
 
 impl Facts {
@@ -112,8 +114,15 @@ impl Facts {
                 contact = contacts(session, blocked).await?.into_iter().find(|one| one.account_id == chat);
             }
         }
-        let clock_offset = status(session).await?.clock_offset_ms;
-        Ok(Self { own: account.account_id, own_name: account.name, summary, contact, clock_offset })
+        let Status { clock_offset_ms, largest_file, .. } = status(session).await?;
+        Ok(Self {
+            own: account.account_id,
+            own_name: account.name,
+            summary,
+            contact,
+            clock_offset: clock_offset_ms,
+            largest_file,
+        })
     }
 
     pub(crate) fn blocked(&self) -> bool {

@@ -21,6 +21,8 @@ pub(crate) const PREFIX: &str = "/api/files/";
 pub(super) enum Address {
     /// To take in a file: `upload`.
     Upload,
+    /// To take in a picture, the account's own: `picture`.
+    Picture,
     /// A picture of a file in the tray: `tray/ID`.
     Tray(String),
     /// The profile picture of somebody: `face/ACCOUNT-MARK`. The mark is another one for each picture, so that a browser may keep what
@@ -37,6 +39,7 @@ pub(super) fn read(path: &str) -> Option<(&str, Address)> {
     let is_all = parts.next().is_none();
     let address = match (first, second) {
         ("upload", None) => Address::Upload,
+        ("picture", None) => Address::Picture,
         ("tray", Some(id)) if !id.is_empty() && id.len() <= 64 => Address::Tray(id.to_owned()),
         ("face", Some(name)) => {
             let (account, mark) = name.split_once('-')?;
@@ -108,6 +111,7 @@ mod tests {
         assert_eq!(read(&format!("/api/files/T/{id}/0")), file(0));
         assert_eq!(read(&format!("/api/files/T/{id}/31")), file(31));
         assert_eq!(read("/api/files/T/upload"), Some(("T", Address::Upload)));
+        assert_eq!(read("/api/files/T/picture"), Some(("T", Address::Picture)));
         assert_eq!(read("/api/files/T/tray/abc"), Some(("T", Address::Tray("abc".to_owned()))));
         let account = format!("05{}", "ab".repeat(32));
         let face = format!("/api/files/T/face/{account}-0123456789abcdef");
@@ -120,6 +124,7 @@ mod tests {
             "/api/files/T/",
             "/api/files/T/other",
             "/api/files/T/upload/x",
+            "/api/files/T/picture/x",
             "/api/files/T/tray/",
             "/api/files/T/tray/a/b",
             "/api/files/T/../../etc/passwd",

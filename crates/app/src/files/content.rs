@@ -31,7 +31,7 @@ const PIECE: usize = 64 * 1024;
 /// A browser that takes in nothing for so long has stopped, as a player does that is paused: it asks for the rest when it goes on.
 const STUCK: Duration = Duration::from_secs(60);
 /// Encoded pictures above this are not decoded.
-const LARGEST_PICTURE: u64 = media::MAX_PICTURE_BYTES as u64;
+pub(super) const LARGEST_PICTURE: u64 = media::MAX_PICTURE_BYTES as u64;
 /// Sounds above this are played, and not listened to before: all of it has to be decoded for that.
 const LARGEST_SOUND: u64 = 16 * 1024 * 1024;
 

@@ -105,7 +105,7 @@ pub(crate) async fn answer(
     let files = shared.files();
     let query = request.uri().query();
     match (request.method(), address) {
-        (&Method::POST, Address::Upload) => {
+        (&Method::POST, what @ (Address::Upload | Address::Picture)) => {
             // A form of another site could post as well, if it had found out the token.
             if !admitted || !origin::origin_is_ours(request.headers(), shared.port()) {
                 return refuse(StatusCode::FORBIDDEN, "not_admitted", "another origin asks");
@@ -113,7 +113,10 @@ pub(crate) async fn answer(
             let Ok(_place) = Arc::clone(&files.uploads).try_acquire_owned() else {
                 return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "other files are being taken in");
             };
-            upload::upload(request, &page).await
+            match what {
+                Address::Picture => upload::picture(request, &page).await,
+                _ => upload::upload(request, &page).await,
+            }
         }
         (&Method::GET, Address::Tray(id)) => match Form::of(query) {
             Some(Form::Preview(side)) => content::tray(files, &page, &id, side).await,
@@ -131,7 +134,8 @@ pub(crate) async fn answer(
         },
         (_, address) => {
             let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "bad_method", "not in this way");
-            let allowed = if address == Address::Upload { "POST" } else { "GET, HEAD" };
+            let taken = matches!(address, Address::Upload | Address::Picture);
+            let allowed = if taken { "POST" } else { "GET, HEAD" };
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             response
         }
@@ -166,6 +170,10 @@ fn fault(error: &Error) -> Response<Body> {
         "file_not_here" => (StatusCode::NOT_FOUND, "the file has not been fetched yet"),
         "file_damaged" => (StatusCode::INTERNAL_SERVER_ERROR, "the file on this machine is damaged"),
         "too_large" => (StatusCode::PAYLOAD_TOO_LARGE, "this is more than can be sent"),
+        "not_a_picture" => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "no picture can be made of it"),
+        "unreachable" | "no_path" | "refused" | "server" | "clock" => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the network does not take it now")
+        }
         "owner_unreachable" => (StatusCode::SERVICE_UNAVAILABLE, "the program that has the profile is gone"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "this machine's disk does not do what it should"),
     };

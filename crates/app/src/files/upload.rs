@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use conclave_client::{Error, FileError, MAX_FILE, StagedFile, Staging};
+use conclave_client::{Error, FileError, StagedFile, Staging};
 use conclave_view::tray::{Handed, Tray};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -15,9 +15,11 @@ use rand_core::OsRng;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::content::LARGEST_PICTURE;
 use super::{Body, address, fault, problem, refuse};
 use crate::door::Token;
 use crate::methods::Page;
+use crate::profiles::OpenProfile;
 
 /// How long a page may take for the next piece.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
@@ -28,7 +30,7 @@ const MAX_NAME: usize = 255;
 /// The longest MIME type.
 const MAX_TYPE: usize = 100;
 /// Bytes that may lie in all trays of one page: some of the largest files.
-const MOST_BYTES: u64 = 4 * MAX_FILE;
+const MOST_BYTES: u64 = 4 << 30;
 /// The length of the name a file has in the tray.
 const FILE_ID_LENGTH: usize = 32;
 
@@ -74,21 +76,10 @@ pub(super) async fn upload(request: Request<Incoming>, page: &Arc<Page>) -> Resp
     let id =
         address::value(query, "id").filter(|id| address::is_hex(id, FILE_ID_LENGTH)).unwrap_or_else(new_id);
     let (name, content_type) = (address::value(query, "name").and_then(|name| clean(&name)), kind(headers));
-    let Some(size) = length(headers) else {
-        return close(refuse(StatusCode::LENGTH_REQUIRED, "no_length", "how long is it?"));
+    let (profile, size) = match expected(headers, page, None).await {
+        Ok(expected) => expected,
+        Err(refused) => return close(refused),
     };
-    if size > MAX_FILE {
-        let reason = format!("a file has at most {MAX_FILE} bytes");
-        return close(refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &reason));
-    }
-    let profile = match page.profile().await {
-        Ok(profile) => profile,
-        Err(error) => return close(problem(&error)),
-    };
-    // A locked profile takes nothing in.
-    if let Err(error) = profile.session.info().await {
-        return close(fault(&error));
-    }
     if page.trays().size().saturating_add(size) > MOST_BYTES {
         let reason = "much is waiting to be sent already";
         return close(refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_much", reason));
@@ -112,9 +103,56 @@ pub(super) async fn upload(request: Request<Incoming>, page: &Arc<Page>) -> Resp
         return fault(&error);
     }
     page.tray_changed(&chat).await;
-    let mut response = Response::new(Body::from(Bytes::from(json!({ "id": id }).to_string())));
+    json_answer(&json!({ "id": id }))
+}
+
+fn json_answer(said: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from(said.to_string())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// Takes a picture in, and makes it the account's own. Answers when it is where contacts can fetch it.
+pub(super) async fn picture(request: Request<Incoming>, page: &Arc<Page>) -> Response<Body> {
+    let (profile, size) = match expected(request.headers(), page, Some(LARGEST_PICTURE)).await {
+        Ok(expected) => expected,
+        Err(refused) => return close(refused),
+    };
+    let file = match take_in(request.into_body(), profile.place.clone(), size).await {
+        Ok(file) => file,
+        Err(refused) => return close(refused),
+    };
+    if !page.shows(&profile).await {
+        return refuse(StatusCode::CONFLICT, "no_profile", "the profile is not shown any more");
+    }
+    match profile.session.set_picture(file.attachment()).await {
+        Ok(()) => json_answer(&json!({})),
+        Err(error) => fault(&error),
+    }
+}
+
+/// For which profile something comes, and how many bytes of it: at most `limit`, or what the network takes. A locked profile takes
+/// nothing in.
+async fn expected(
+    headers: &HeaderMap,
+    page: &Page,
+    limit: Option<u64>,
+) -> Result<(Arc<OpenProfile>, u64), Response<Body>> {
+    let Some(size) = length(headers) else {
+        return Err(refuse(StatusCode::LENGTH_REQUIRED, "no_length", "how long is it?"));
+    };
+    let profile = page.profile().await.map_err(|error| problem(&error))?;
+    let status = async {
+        profile.session.info().await?;
+        profile.session.status().await
+    };
+    let status = status.await.map_err(|error| fault(&error))?;
+    let limit = limit.unwrap_or(status.largest_file);
+    if size > limit {
+        let reason = format!("at most {limit} bytes are taken");
+        return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &reason));
+    }
+    Ok((profile, size))
 }
 
 /// Writes what comes, encrypted. Of what does not come to its end nothing stays.

@@ -20,6 +20,9 @@ pub const PASSPHRASE: &str = "correct horse";
 /// Nothing here takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The largest file of [`network`].
+pub const LARGEST_FILE: u64 = 100_000_000;
+
 /// A network whose one seed does not answer.
 pub fn network() -> NetworkFile {
     let key = "cbd569f56fb13ea95a3f0c05c331cc24139c0090feb412069dc49fab34406ece";
@@ -27,6 +30,7 @@ pub fn network() -> NetworkFile {
         "network_id": "one", "registry_key": key,
         "swarm_params": {"min_size": 5, "new_size": 5, "ideal_margin": 0},
         "seeds": [{"url": "https://127.0.0.1:9/json_rpc", "pubkey_ed25519": key}],
+        "max_file_bytes": LARGEST_FILE,
     });
     NetworkFile::from_json(file.to_string().as_bytes()).unwrap()
 }

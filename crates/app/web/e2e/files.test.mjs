@@ -366,4 +366,26 @@ describe('files', { skip }, () => {
     await page.keyboard.type('x');
     assert.equal(await page.getByRole('button', { name: 'Record a voice message' }).count(), 0);
   });
+
+  on('of which one is the account\u2019s own picture, until it is taken away', { mayComplain: true }, async (page, { mock }) => {
+    await page.keyboard.press('Alt+4');
+    await page.locator('.entry').first().click();
+    const own = page.getByTestId('own-picture');
+    const chosen = (...of) => own.setInputFiles(file(...of));
+    await page.getByRole('button', { name: 'Choose a picture' }).waitFor();
+    await chosen('notes.txt', 'text/plain', 'no picture');
+    await page.getByText('No picture can be made of this file', { exact: false }).waitFor();
+    let open;
+    mock.gate = new Promise((done) => (open = done));
+    await chosen('me.png', 'image/png', PNG);
+    await page.getByText('Storing the picture').waitFor();
+    assert.ok(await page.getByRole('button', { name: 'Choose a picture' }).isDisabled());
+    open();
+    // Beside the settings, and in the list of them.
+    await page.waitForFunction(() => [...document.querySelectorAll('.picture img, .me img')].filter((img) => img.naturalWidth > 0).length === 2);
+    await page.getByRole('button', { name: 'Choose another' }).waitFor();
+    await page.getByRole('button', { name: 'Remove it' }).click();
+    await page.getByRole('button', { name: 'Choose a picture' }).waitFor();
+    assert.equal(await page.locator('.picture img, .me img').count(), 0);
+  });
 });

@@ -142,6 +142,9 @@ export const CALLS = {
     if (!name || Buffer.byteLength(name) > 100) throw new Fault('bad_name');
     world.account = { ...world.account, name };
   },
+  remove_picture: ({ world }) => {
+    world.account = { ...world.account, picture: null };
+  },
   subscribe: () => null,
   contacts: ({ world }) => [...world.chats.values()].map((c) => ({ account_id: c.chat, name: c.name })),
   search: ({ world }, params) => search(world, params),

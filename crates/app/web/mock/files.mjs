@@ -95,8 +95,18 @@ export async function serveFiles(mock, request, response, url, headers) {
     mock.tell();
     return response.writeHead(200, { ...headers, 'content-type': 'application/json' }).end(JSON.stringify({ id }));
   }
+  if (rest[0] === 'picture' && request.method === 'POST') {
+    if (!mock.secrets.has(request.headers.authorization?.slice(7))) return refuse(403, 'not_admitted');
+    request.resume();
+    await mock.gate;
+    if (kindOf(request.headers['content-type']) !== 'picture') return refuse(415, 'not_a_picture');
+    page.world.account = { ...page.world.account, picture: randomBytes(8).toString('hex') };
+    mock.tell();
+    return response.writeHead(200, { ...headers, 'content-type': 'application/json' }).end('{}');
+  }
   const strict = { ...headers, 'content-security-policy': "sandbox; default-src 'none'", 'cache-control': 'no-store' };
   const preview = Number(url.searchParams.get('preview') ?? 0);
+  if (rest[0] === 'face') return response.writeHead(200, { ...strict, 'content-type': 'image/png' }).end(picture(rest[1], 128, 128));
   if (rest[0] === 'tray') {
     const file = [...page.trays.values()].flat().find((one) => one.id === rest[1]);
     if (!file || file.kind !== 'picture') return refuse(415, 'no_picture');

@@ -111,7 +111,7 @@ export class World {
     this.status = {
       event: 'status', network_id: 'conclave-local', nodes: 12, guard: idOf('guard').slice(2),
       paths: [[idOf('guard').slice(2), idOf('relay').slice(2), idOf('exit').slice(2)], [idOf('guard').slice(2), idOf('relay2').slice(2), idOf('exit2').slice(2)]],
-      clock_offset_ms: -38, queued: 1, last_contact: this.began - 1_200, bytes_sent: 482_113, bytes_received: 3_904_870,
+      clock_offset_ms: -38, queued: 1, last_contact: this.began - 1_200, bytes_sent: 482_113, bytes_received: 3_904_870, largest_file: 1_073_741_824,
     };
     this.chats = new Map();
     this.contents = new Map(); // message id and place → what was handed over

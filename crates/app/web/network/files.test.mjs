@@ -7,7 +7,7 @@ import { after, before, describe } from 'node:test';
 import { launch, skip } from '../e2e/browser.mjs';
 import { picture } from '../mock/files.mjs';
 import { Home, missing, story } from './program.mjs';
-import { composer, enter, message, press } from './tab.mjs';
+import { composer, enter, message, press, say } from './tab.mjs';
 
 const hash = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
@@ -172,6 +172,23 @@ describe('files', { skip: skip || missing }, () => {
     await page.getByRole('tab', { name: 'Files' }).click();
     await page.getByTestId('gallery').getByText('archive.bin').waitFor();
     await press(page, 'Escape');
+  });
+
+  test('a profile picture is chosen in the settings and seen by whoever is written to next, without what it says of who took it', async () => {
+    const { page } = carol;
+    await press(page, 'Alt+4');
+    await page.locator('.entry').first().click();
+    const photo = readFileSync(new URL('../../../media/tests/samples/gps.jpg', import.meta.url));
+    await page.getByTestId('own-picture').setInputFiles({ name: 'me.jpg', mimeType: 'image/jpeg', buffer: photo });
+    await page.getByRole('button', { name: 'Choose another' }).waitFor();
+    await press(page, 'Alt+1');
+    await page.locator(`[data-chat="${alice.id}"]`).click();
+    await say(page, 'do you know me?');
+    const face = alice.page.locator(`[data-chat="${carol.id}"] .avatar img`);
+    await face.waitFor();
+    await alice.page.waitForFunction((img) => img.naturalWidth > 0, await face.elementHandle());
+    const shown = await alice.page.evaluate(async (address) => [...new Uint8Array(await (await fetch(address)).arrayBuffer())], await face.getAttribute('src'));
+    assert.ok(shown.length > 100 && !Buffer.from(shown).includes('secret'));
   });
 
   test('nothing of any file lies in the clear, and nobody complained', () => {

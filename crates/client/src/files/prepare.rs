@@ -10,7 +10,7 @@ use conclave_crypto::attachment::legacy::{AttachmentKey, IV_LENGTH, LegacyEncryp
 use conclave_crypto::attachment::stream::{Domain, StreamEncryptor, StreamKeyHasher};
 use conclave_crypto::{Account, CryptoRngCore};
 use conclave_media::MediaError;
-use conclave_proto::chunk::{CHUNK_SIZE, ChunkHash, DEFAULT_MAX_FILE, Manifest};
+use conclave_proto::chunk::{CHUNK_SIZE, ChunkHash, Manifest};
 use zeroize::Zeroizing;
 
 use super::folder::Folder;
@@ -23,8 +23,6 @@ use crate::store::NewFile;
 const PIECE: usize = 64 * 1024;
 /// Bytes of a file's name, as long as file systems take.
 const MAX_NAME: usize = 255;
-/// The largest file, in bytes, that can be sent where the network's operator has not set another limit.
-pub const MAX_FILE: u64 = DEFAULT_MAX_FILE;
 
 /// Why a file cannot be sent, or its content not be written.
 #[derive(Debug, thiserror::Error)]

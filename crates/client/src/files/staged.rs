@@ -8,11 +8,12 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use conclave_crypto::attachment::stream::{StreamDecryptor, StreamEncryptor, StreamKey};
+use conclave_proto::chunk::MAX_FILE;
 use rand_core::OsRng;
 use zeroize::Zeroizing;
 
 use super::folder::Folder;
-use super::prepare::{FileError, MAX_FILE};
+use super::prepare::FileError;
 use crate::profile::Profile;
 use crate::session::Secret;
 use crate::types::{NewAttachment, Sealed};

@@ -366,6 +366,9 @@ pub struct Status {
     /// Bytes of the answers to them.
     #[serde(default)]
     pub bytes_received: u64,
+    /// Bytes of the largest file that the network takes.
+    #[serde(default)]
+    pub largest_file: u64,
     /// The last failure to reach the network, if the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use conclave_client::preview;
 use conclave_client::types::LinkPreview;
 use conclave_client::types::{Draft, EDIT_WITHIN, Event, Message, MessageId};
-use conclave_client::{Account, Error, MAX_FILE, MAX_TEXT_CHARS};
+use conclave_client::{Account, Error, MAX_TEXT_CHARS};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -381,7 +381,7 @@ impl Screen for Writing {
             preview: self.preview.clone(),
             files: if self.editing.is_some() { Vec::new() } else { self.tray.shown() },
             most_files: MOST_FILES,
-            largest_file: MAX_FILE,
+            largest_file: self.facts.largest_file,
             characters: self.text.chars().count(),
             limit: MAX_TEXT_CHARS,
             may_send: why_not.is_none(),

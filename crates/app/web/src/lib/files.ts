@@ -96,9 +96,15 @@ export function fetchUnasked(id: string, place: number): void {
   app.call('fetch_file', { id, place }).catch(() => begun.delete(key));
 }
 
-export interface Upload {
-  /** Gives the name the file has in the tray. */
-  done: Promise<string>;
+interface Answer {
+  id?: string;
+  kind?: string;
+  error?: string;
+}
+
+export interface Upload<T> {
+  /** What the door says when it has all of it. */
+  done: Promise<T>;
   cancel: () => void;
 }
 
@@ -107,26 +113,36 @@ export function newId(): string {
   return crypto.randomUUID().replaceAll('-', '');
 }
 
-/** Hands a file over, for the next message of a conversation. */
-export function upload(file: File, chat: string, voice: boolean, progress: (part: number) => void, id = newId()): Upload {
-  const request = new XMLHttpRequest();
+/** Hands a file over, for the next message of a conversation. Gives the name the file has in the tray. */
+export function upload(file: File, chat: string, voice: boolean, progress: (part: number) => void, id = newId()): Upload<string> {
   const query = new URLSearchParams({ chat, id, name: file.name, ...(voice ? { voice: '1' } : {}) });
   // A blank is `+` in forms only.
-  request.open('POST', `${app.files ?? ''}/upload?${query.toString().replaceAll('+', '%20')}`);
+  const { done, cancel } = post(`upload?${query.toString().replaceAll('+', '%20')}`, file, progress);
+  return { done: done.then((said) => said.id ?? Promise.reject(new CallError('upload_broken', ''))), cancel };
+}
+
+/** Makes a picture the account's own. It is where contacts can fetch it when this is done. */
+export function choosePicture(file: File): Promise<unknown> {
+  return post('picture', file, () => {}).done;
+}
+
+function post(to: string, file: File, progress: (part: number) => void): Upload<Answer> {
+  const request = new XMLHttpRequest();
+  request.open('POST', `${app.files ?? ''}/${to}`);
   request.setRequestHeader('authorization', `Bearer ${secret() ?? ''}`);
   if (file.type) request.setRequestHeader('content-type', file.type);
-  const done = new Promise<string>((resolve, reject) => {
+  const done = new Promise<Answer>((resolve, reject) => {
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / Math.max(1, event.total));
     request.onabort = () => reject(new CallError('cancelled', ''));
     request.onerror = () => reject(new CallError('upload_broken', ''));
     request.onload = () => {
-      let said: { id?: string; kind?: string; error?: string } = {};
+      let said: Answer = {};
       try {
-        said = JSON.parse(request.responseText) as typeof said;
+        said = JSON.parse(request.responseText) as Answer;
       } catch {
         // Whatever else answers is no answer.
       }
-      if (request.status === 200 && said.id) resolve(said.id);
+      if (request.status === 200) resolve(said);
       else reject(new CallError(said.kind ?? 'upload_broken', said.error ?? ''));
     };
   });

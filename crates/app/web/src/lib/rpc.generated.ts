@@ -797,6 +797,8 @@ export interface Status {
   clock_offset_ms: number;
   /** The Ed25519 key (hex) of the first hop in use. */
   guard: string | null;
+  /** Bytes of the largest file that the network takes. */
+  largest_file: number;
   /** When a node last answered, milliseconds since the epoch (network time); `null` if none has yet. */
   last_contact: number | null;
   /** The profile is locked; nothing else of this is known then. */
