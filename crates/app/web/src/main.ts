@@ -10,6 +10,8 @@ import { prefs } from './lib/prefs.svelte';
 const target = document.getElementById('page');
 if (target) {
   await prefs.start();
+  // What the document begins with.
+  target.replaceChildren();
   mount(App, { target });
   await app.start();
 }
