@@ -4,6 +4,7 @@ use conclave_client::Account;
 use conclave_client::types::{self, SearchKind as Kind, Status};
 
 use super::Context;
+use super::mentions::Names;
 use super::messages::{describe, short, what};
 use crate::args::{Chats, History, Search, SearchKind};
 use crate::failure::Failure;
@@ -19,6 +20,8 @@ pub(super) async fn chats(context: &Context, args: &Chats) -> Result<(), Failure
 async fn chats_over(context: &Context, session: &Account, offline: bool) -> Result<(), Failure> {
     fetch_unless(context, session, offline).await?;
     let chats = session.chats().await?;
+    let lasts: Vec<_> = chats.iter().filter_map(|chat| chat.last.clone()).collect();
+    let names = Names::for_messages(session, &lasts).await?;
     for chat in &chats {
         context.output.line(chat, || {
             let name = match chat.title() {
@@ -35,7 +38,7 @@ async fn chats_over(context: &Context, session: &Account, offline: bool) -> Resu
             };
             let pinned = if chat.pinned { "  (pinned)" } else { "" };
             let blocked = if chat.blocked { "  (blocked)" } else { "" };
-            let last = chat.last.as_ref().map(|last| format!("\n    {}", first_line(&what(last))));
+            let last = chat.last.as_ref().map(|last| format!("\n    {}", first_line(&what(last, &names))));
             format!(
                 "{name}{request}{pinned}{blocked}  {} {messages}{unread}\n    {}{}",
                 chat.messages,
@@ -59,8 +62,10 @@ pub(super) async fn history(context: &Context, args: &History) -> Result<(), Fai
 
 async fn history_over(context: &Context, session: &Account, args: &History) -> Result<(), Failure> {
     fetch_unless(context, session, args.offline).await?;
-    for message in &session.history(&args.chat, args.limit).await? {
-        context.output.line(message, || describe(message));
+    let messages = session.history(&args.chat, args.limit).await?;
+    let names = Names::for_messages(session, &messages).await?;
+    for message in &messages {
+        context.output.line(message, || describe(message, &names));
     }
     Ok(())
 }
@@ -112,10 +117,12 @@ async fn search_over(context: &Context, session: &Account, args: Search) -> Resu
         limit: args.limit,
     };
     let found = session.search(search).await?;
-    for hit in &found.hits {
-        context.output.line(&hit.message, || describe(&hit.message));
+    let messages: Vec<_> = found.hits.into_iter().map(|hit| hit.message).collect();
+    let names = Names::for_messages(session, &messages).await?;
+    for message in &messages {
+        context.output.line(message, || describe(message, &names));
     }
-    if found.hits.is_empty() {
+    if messages.is_empty() {
         context.output.note("Nothing was found.");
     }
     if found.next.is_some() {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::acts::confirmed;
 use super::files::{Fetching, FileNews, attachments, wait_until_stored};
+use super::mentions::Names;
 use super::{Context, seconds};
 use crate::args::{Listen, Send};
 use crate::failure::Failure;
@@ -188,7 +189,7 @@ pub(super) async fn listen(context: &Context, args: &Listen) -> Result<(), Failu
     let open = async || context.open(true).await;
     let tell = |told: Told<'_>| {
         match told {
-            Told::Message(message) => context.output.line(message, || describe(message)),
+            Told::Message(message, names) => context.output.line(message, || describe(message, names)),
             Told::Event(event @ (Event::Locked | Event::Unlocked)) => {
                 let text = if matches!(event, Event::Locked) { "(locked)" } else { "(unlocked)" };
                 context.output.line(event, || text.to_owned());
@@ -214,7 +215,8 @@ pub(super) async fn listen(context: &Context, args: &Listen) -> Result<(), Failu
 
 /// What `listen` says.
 enum Told<'a> {
-    Message(&'a Message),
+    /// With the names of those who are mentioned.
+    Message(&'a Message, &'a Names),
     Event(&'a Event),
     /// A file of a message was written, or could not be.
     File(&'a FileNews),
@@ -309,8 +311,12 @@ impl Listening {
                 if page.is_empty() {
                     break;
                 }
+                let names = match Names::for_messages(session, &page).await {
+                    Err(error) if error.kind() == "locked" => break,
+                    names => names?,
+                };
                 for message in page {
-                    if !tell(Told::Message(&message)) {
+                    if !tell(Told::Message(&message, &names)) {
                         // What nobody read is printed by the next one.
                         is_locked(note_printed(session, &mut self.printed).await)?;
                         return Ok(Until::Done);
@@ -383,7 +389,7 @@ fn is_locked(result: Result<(), Error>) -> Result<bool, Error> {
 }
 
 /// A message for people.
-pub(super) fn describe(message: &Message) -> String {
+pub(super) fn describe(message: &Message, names: &Names) -> String {
     // One's own name for somebody stands for more than what they call themselves.
     let name = match (message.from_nickname.as_ref().or(message.from_name.as_ref()), message.outgoing) {
         (_, true) => "you".to_owned(),
@@ -406,7 +412,7 @@ pub(super) fn describe(message: &Message) -> String {
     if let Some(quote) = &message.reply_to {
         lines.push(format!("    > answers {}", quote.id.as_str().get(..8).unwrap_or_default()));
     }
-    let text = what(message);
+    let text = what(message, names);
     // Of a file alone, the file is all there is to say.
     if !text.is_empty() {
         lines.push(format!("    {text}"));
@@ -464,7 +470,7 @@ fn span(seconds: u32) -> String {
 }
 
 /// What a line of a chat says.
-pub(super) fn what(message: &Message) -> String {
+pub(super) fn what(message: &Message, names: &Names) -> String {
     match message.kind {
         MessageKind::TimerChanged => match message.timer.unwrap_or_default() {
             Timer::Off => "[messages stay]".to_owned(),
@@ -480,7 +486,7 @@ pub(super) fn what(message: &Message) -> String {
         MessageKind::Screenshot => "[took a picture of the screen]".to_owned(),
         MessageKind::Accepted => "[accepted the request]".to_owned(),
         MessageKind::Deleted => "[deleted]".to_owned(),
-        _ => tame(&message.text),
+        _ => names.in_text(&tame(&message.text)),
     }
 }
 
@@ -562,7 +568,7 @@ mod tests {
         let mut listening = Listening::new(&Listen { count: Some(4), no_download: false, timeout: None });
         let tell = |told: Told<'_>| {
             match told {
-                Told::Message(message) => {
+                Told::Message(message, _) => {
                     heard.borrow_mut().push(message.text.clone());
                     // Printed, and gone before that could be noted.
                     if let Some(owner) = owner.take() {
@@ -602,7 +608,7 @@ mod tests {
         }
         let heard = RefCell::new(Vec::new());
         let tell = |told: Told<'_>| {
-            let Told::Message(message) = told else { return true };
+            let Told::Message(message, _) = told else { return true };
             // The reader goes while the second is written.
             if message.text == "two" {
                 return false;
@@ -654,7 +660,7 @@ mod tests {
             json!({"expires_at": 1_700_000_600_000_u64, "outgoing": true, "state": "read"}),
         ]
         .iter()
-        .map(|more| describe(&message(more)))
+        .map(|more| describe(&message(more), &Names::default()))
         .collect();
         insta::assert_snapshot!("messages", shown.join("\n"));
     }

@@ -10,6 +10,7 @@ mod files;
 mod lock;
 mod look;
 mod manual;
+mod mentions;
 mod messages;
 mod node;
 #[cfg_attr(not(feature = "app"), path = "no_page.rs")]
