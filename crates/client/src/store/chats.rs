@@ -422,13 +422,14 @@ pub(super) fn erase(work: &mut Work<'_>, chat: &AccountId) -> Result<(), Failure
 }
 
 impl Work<'_> {
-    /// The chat has been seen up to `time`; never less far than before. With `tell`, other devices are told. Returns the
-    /// sent timestamps of others' messages that are newly read.
+    /// The chat has been read up to `time`; never less far than before. Where it was seen on this device, `seen` says up to where
+    /// ([`Self::seen_up_to`] makes `time` of it), and other devices are told. Returns the sent timestamps of others' messages
+    /// that are newly read.
     pub(super) fn read_up_to(
         &mut self,
         chat: &AccountId,
         time: Timestamp,
-        tell: bool,
+        seen: Option<Timestamp>,
     ) -> Result<Vec<Timestamp>, Failure> {
         let before: i64 = self
             .tx
@@ -436,6 +437,7 @@ impl Work<'_> {
             .query_row([chat.as_bytes()], |row| row.get(0))
             .optional()?
             .unwrap_or(0);
+        let tell = seen.is_some();
         if tell {
             let conversation = ConversationId::Account(*chat);
             if let Err(error) = self.documents.conversations.mark_read(&conversation, time, self.now) {
@@ -450,17 +452,22 @@ impl Work<'_> {
                  WHERE id = ?1 AND (read_upto < ?2 OR (marked_unread AND ?3))",
             )?
             .execute((chat.as_bytes(), millis(time), tell))?;
-        if moved == 0 {
+        if moved == 0 && !tell {
             return Ok(Vec::new());
         }
-        let late: Vec<Timestamp> = self
+        // Of those that came late only what was seen is read; what other devices have seen of them, they cannot say.
+        let late: Vec<(Timestamp, bool)> = self
             .tx
             .prepare_cached(
                 "UPDATE message SET late = 0 WHERE chat = ?1 AND late = 1 AND sort_at <= ?2 RETURNING sent_at, kind",
             )?
-            .query_map((chat.as_bytes(), millis(time)), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?
-            .filter_map(|row| row.map(|(at, kind)| (kind == 0).then(|| timestamp(at))).transpose())
+            .query_map((chat.as_bytes(), millis(seen.unwrap_or(time))), |row| {
+                Ok((timestamp(row.get(0)?), row.get::<_, i64>(1)? == 0))
+            })?
             .collect::<Result<_, _>>()?;
+        if moved == 0 && late.is_empty() {
+            return Ok(Vec::new());
+        }
         count_unread(self, chat)?;
         self.changes.chats.insert(*chat);
         self.begin_to_expire_read(chat, time)?;
@@ -473,12 +480,13 @@ impl Work<'_> {
             .query_map((chat.as_bytes(), before, millis(time)), |row| row.get::<_, i64>(0))?
             .map(|sent_at| sent_at.map(timestamp))
             .collect::<Result<_, _>>()?;
-        newly.extend(late);
+        newly.extend(late.into_iter().filter_map(|(sent_at, is_post)| is_post.then_some(sent_at)));
         Ok(newly)
     }
 
-    /// Up to where the owner has seen a chat who has seen it up to `time`: a little further than before, if that shows
-    /// messages that came late. Other devices learn of nothing but how far was read.
+    /// How far a chat is read that was seen up to `time`: a little further than before, if that shows messages that came late.
+    /// Other devices learn of nothing but how far was read. Not over a message that was not seen: its author would be told
+    /// that it was.
     pub(super) fn seen_up_to(&self, chat: &AccountId, time: Timestamp) -> Result<Timestamp, Failure> {
         let late = self
             .tx
@@ -491,7 +499,14 @@ impl Work<'_> {
             .tx
             .prepare_cached("SELECT read_upto FROM chat WHERE id = ?1")?
             .query_row([chat.as_bytes()], |row| row.get(0))?;
-        Ok(time.max(timestamp(before.saturating_add(1))))
+        let further = time.max(timestamp(before.saturating_add(1)));
+        let unseen = self
+            .tx
+            .prepare_cached(
+                "SELECT 1 FROM message WHERE chat = ?1 AND sort_at > ?2 AND sort_at <= ?3 AND outgoing = 0",
+            )?
+            .exists((chat.as_bytes(), before.max(millis(time)), millis(further)))?;
+        Ok(if unseen { time } else { further })
     }
 
     /// Another device said at `at` how far it has read a chat.
@@ -561,7 +576,7 @@ impl Work<'_> {
                     if !self.is_read(&chat, state.last_read)? {
                         self.note_read_elsewhere(&chat, told)?;
                     }
-                    self.read_up_to(&chat, state.last_read, false)?;
+                    self.read_up_to(&chat, state.last_read, None)?;
                 }
                 self.note_unread_mark(&chat, state.unread)?;
                 marked.remove(&chat);

@@ -179,7 +179,7 @@ impl Work<'_> {
         if self.has_unread(chat)? {
             self.see(chat, sent_at)?;
         } else {
-            self.read_up_to(chat, sent_at, false)?;
+            self.read_up_to(chat, sent_at, None)?;
         }
         let (ttl, own_ttl) = lives(utterance.expiration);
         self.send(&Outgoing {
@@ -205,7 +205,7 @@ impl Work<'_> {
 
     /// The owner has seen a chat up to `time`, on this device: others are told, and the authors if the setting says so.
     fn see(&mut self, chat: &AccountId, time: Timestamp) -> Result<(), Failure> {
-        let newly = self.read_up_to(chat, self.seen_up_to(chat, time)?, true)?;
+        let newly = self.read_up_to(chat, self.seen_up_to(chat, time)?, Some(time))?;
         if settings(self.tx)?.read_receipts && self.is_trusted(chat) {
             self.acknowledge(chat, true, &newly)?;
         }

@@ -121,7 +121,7 @@ impl Work<'_> {
             // where its message is here it moves nothing, and whether it is here is chance.
             if !matches!(heard.said, Said::Edit { .. }) {
                 self.note_read_elsewhere(chat, self.stored_at(item, heard))?;
-                self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), false)?;
+                self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), None)?;
             }
         } else {
             self.changes.typing.push((*chat, false));
@@ -273,7 +273,7 @@ impl Work<'_> {
         self.put(item, heard, chat, &id, kind, &post)?;
         if heard.author == self.own {
             self.note_read_elsewhere(chat, self.stored_at(item, heard))?;
-            self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), false)?;
+            self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), None)?;
         }
         Ok(true)
     }

@@ -1,5 +1,6 @@
 //! Messages that come after their place in the chat was read past.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::devices::share;
@@ -81,4 +82,46 @@ fn authors_who_ask_are_told_that_a_late_message_was_read() {
     assert_eq!(store.due(EXPIRY, 10, 10).unwrap().len(), before + 1);
     store.mark_read(&id, LATER).unwrap();
     assert_eq!(store.due(EXPIRY, 10, 10).unwrap().len(), before + 1, "once");
+}
+
+/// Those whose authors are told that they were read, by their texts.
+fn acknowledged(store: &ClientStore, chat: &AccountId) -> Vec<String> {
+    let texts = |row: MessageRow| (row.sent_at, row.text);
+    let rows: BTreeMap<Timestamp, String> =
+        store.history(chat, 100, None).unwrap().into_iter().map(texts).collect();
+    let due = store.due(EXPIRY, 100, 100).unwrap();
+    let read = due.iter().filter_map(|copy| {
+        let content = conclave_proto::content::Content::from_bytes(&copy.content).ok()?;
+        let receipt = content.receipt_message?;
+        Some(receipt.timestamp)
+    });
+    read.flatten().filter_map(|at| rows.get(&Timestamp(at)).cloned()).collect()
+}
+
+#[test]
+fn whoever_sees_a_late_message_has_not_read_what_was_said_right_after_the_last() {
+    let store = made_here();
+    store.set_settings(&Settings { read_receipts: true, ..Settings::default() }).unwrap();
+    send(&store, 2, "are you there?", LATER);
+    let chat = store.chats(10).unwrap()[0].id;
+    let read_to = store.read_position(&chat).unwrap().0;
+    let late = receive(&store, vec![item("h1", 2, "now I am", NOW)]).shown[0].id.clone();
+    receive(&store, vec![item("h2", 2, "and you?", Timestamp(read_to.0 + 1))]);
+    assert_eq!(unread(&store), 2);
+    store.mark_read(&late, LATER).unwrap();
+    assert_eq!(unread(&store), 1);
+    assert_eq!(acknowledged(&store, &chat), ["now I am"]);
+}
+
+#[test]
+fn of_two_late_messages_the_one_that_was_seen_is_read() {
+    let store = made_here();
+    store.set_settings(&Settings { read_receipts: true, ..Settings::default() }).unwrap();
+    send(&store, 2, "are you there?", LATER);
+    let chat = store.chats(10).unwrap()[0].id;
+    let first = receive(&store, vec![item("h1", 2, "soon", NOW)]).shown[0].id.clone();
+    receive(&store, vec![item("h2", 2, "now", Timestamp(NOW.0 + 1))]);
+    store.mark_read(&first, LATER).unwrap();
+    assert_eq!(unread(&store), 1);
+    assert_eq!(acknowledged(&store, &chat), ["soon"]);
 }
