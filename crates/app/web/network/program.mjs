@@ -50,12 +50,15 @@ class Running {
   constructor(child, name) {
     this.child = child;
     this.name = name;
-    this.ended = new Promise((done) => child.once('exit', (code, signal) => done(signal ?? code)));
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    const output = createInterface({ input: child.stdout }).on('line', (line) => {
       const said = JSON.parse(line);
       this.lines.push(said);
       for (const look of [...this.#waiting]) look(said);
     });
+    const read = new Promise((done) => output.once('close', done));
+    const exited = new Promise((done) => child.once('exit', (code, signal) => done(signal ?? code)));
+    // What it printed last is read before its end is told of.
+    this.ended = Promise.all([exited, read]).then(([how]) => how);
   }
 
   /** The first line that fits, whether it was printed already or is still to come. */
@@ -69,8 +72,7 @@ class Running {
         done(said);
       };
       this.#waiting.add(look);
-      // What it printed last is read before its end is told of.
-      void this.ended.then((code) => setImmediate(() => failed(new Error(`${this.name} ended with ${code}`))));
+      void this.ended.then((code) => failed(new Error(`${this.name} ended with ${code}`)));
     });
     return within(() => `a line of ${this.name}: ${fits}\n${this.lines.map((line) => JSON.stringify(line)).join('\n')}`, found);
   }

@@ -509,6 +509,27 @@ impl Work<'_> {
         Ok(if unseen { time } else { further })
     }
 
+    /// These messages of others stand where was read already, and are unread.
+    pub(super) fn come_late<'a>(
+        &mut self,
+        chat: &AccountId,
+        messages: impl Iterator<Item = &'a MessageId>,
+    ) -> Result<(), Failure> {
+        let mut any = false;
+        for id in messages {
+            any |= self
+                .tx
+                .prepare_cached("UPDATE message SET late = 1 WHERE id = ?1 AND outgoing = 0")?
+                .execute([id_bytes(id)])?
+                > 0;
+        }
+        if any {
+            count_unread(self, chat)?;
+            self.changes.chats.insert(*chat);
+        }
+        Ok(())
+    }
+
     /// Another device said at `at` how far it has read a chat.
     pub(super) fn note_read_elsewhere(&self, chat: &AccountId, at: Timestamp) -> Result<(), Failure> {
         self.tx

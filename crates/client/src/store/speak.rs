@@ -29,6 +29,8 @@ pub const EDIT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 const FAR_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks that the network sets differ by less, on machines and paths that are busy.
 const HEARD_AHEAD: Duration = Duration::from_secs(10);
+/// Devices whose clocks are behind answer within so many milliseconds after what they answer.
+const APART: u64 = 100;
 /// How long a notice of typing is of use. (client-messages 5.2)
 const TYPING_TTL: Duration = Duration::from_secs(20);
 /// How long a swarm keeps a receipt: whoever was away longer learns it from nothing else either.
@@ -146,9 +148,7 @@ impl Work<'_> {
         utterance: &Utterance<'_>,
         row: Row<'_>,
     ) -> Result<MessageId, Failure> {
-        let heard = self.newest_in(chat)?;
-        // Further ahead, a clock is wrong, and following it would carry the mistake on.
-        let earlier = if heard <= self.now.plus(HEARD_AHEAD) { heard } else { Timestamp(0) };
+        let earlier = self.heard_in(chat)?;
         let (id, sent_at, content) = self.utter_after(earlier, utterance)?;
         let to_self = *chat == self.own;
         let kept = if to_self { sync_copy(content.clone(), chat) } else { content.clone() };
@@ -194,18 +194,42 @@ impl Work<'_> {
         Ok(id)
     }
 
-    /// Where the newest message of a chat stands: what is said now is said after it, whatever the clock says.
-    fn newest_in(&self, chat: &AccountId) -> Result<Timestamp, Failure> {
-        let newest: Option<i64> = self
+    /// What is said now in a chat is said after this, whatever the clock says: where the newest message stands.
+    fn heard_in(&self, chat: &AccountId) -> Result<Timestamp, Failure> {
+        let newest: Option<(i64, i64)> = self
             .tx
-            .prepare_cached("SELECT max(sort_at) FROM message WHERE chat = ?1")?
-            .query_row([chat.as_bytes()], |row| row.get(0))?;
-        Ok(newest.map_or(Timestamp(0), super::timestamp))
+            .prepare_cached(
+                "SELECT sort_at, sent_at FROM message WHERE chat = ?1 ORDER BY sort_at DESC LIMIT 1",
+            )?
+            .query_row([chat.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((newest, sent_at)) = newest.map(|(at, sent)| (timestamp(at), sent)) else {
+            return Ok(Timestamp(0));
+        };
+        if newest < self.now || newest > self.now.plus(HEARD_AHEAD) {
+            // Further ahead, a clock is wrong, and following it would carry the mistake on.
+            return Ok(Timestamp(0));
+        }
+        let last: i64 =
+            self.tx.prepare_cached("SELECT last_sent_at FROM account")?.query_row([], |row| row.get(0))?;
+        if sent_at <= last {
+            return Ok(newest);
+        }
+        // Another device of this account that answers the same message would be as late, and one millisecond behind it is the same
+        // one for all: two messages of one author and time are one message to every program. No two clocks read the same.
+        Ok(newest.plus(Duration::from_millis(self.now.as_millis() % APART)))
     }
 
     /// The owner has seen a chat up to `time`, on this device: others are told, and the authors if the setting says so.
     fn see(&mut self, chat: &AccountId, time: Timestamp) -> Result<(), Failure> {
-        let newly = self.read_up_to(chat, self.seen_up_to(chat, time)?, Some(time))?;
+        // What this very act brings to light, as writing to somebody who was erased does, nobody can have seen.
+        let brought: Vec<(MessageId, Timestamp)> = (self.changes.shown.iter())
+            .filter(|row| row.chat == *chat && !row.outgoing)
+            .map(|row| (row.id.clone(), row.sent_at))
+            .collect();
+        let mut newly = self.read_up_to(chat, self.seen_up_to(chat, time)?, Some(time))?;
+        newly.retain(|read| !brought.iter().any(|(_, sent_at)| sent_at == read));
+        self.come_late(chat, brought.iter().map(|(id, _)| id))?;
         if settings(self.tx)?.read_receipts && self.is_trusted(chat) {
             self.acknowledge(chat, true, &newly)?;
         }
@@ -519,7 +543,10 @@ impl ClientStore {
             if how == Deletion::ThisDevice && is_out {
                 return chats::hide(work, &row);
             }
-            // What waits is not sent any more; what is under way is followed by its revocation.
+            // What waits is not sent any more; what is under way is followed by its revocation, also where it has come already.
+            if how == Deletion::ThisDevice && row.state == Some(MessageState::Queued) {
+                work.take_from_own_devices(&row)?;
+            }
             work.unqueue(id)?;
             let leaves_a_place = how == Deletion::Everywhere && row.chat != work.own;
             if leaves_a_place { chats::blank(work, &row) } else { chats::remove(work, &row) }

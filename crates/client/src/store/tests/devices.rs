@@ -32,7 +32,7 @@ pub(super) fn share(from: &ClientStore, to: &ClientStore, now: Timestamp) -> Cha
 }
 
 /// With the bytes that it came as: what is set aside is read from them again.
-fn as_it_came(mut item: ReceivedItem, speech: &Speech<'_>) -> ReceivedItem {
+pub(super) fn as_it_came(mut item: ReceivedItem, speech: &Speech<'_>) -> ReceivedItem {
     let heard = heard_in(&mut item);
     heard.content = speech.content(heard.sent_at, Default::default(), None, false).to_bytes();
     item
@@ -380,4 +380,24 @@ fn whoever_wrote_elsewhere_has_read_what_came_before_though_the_clock_here_is_be
     let soon = |milliseconds: u64| Timestamp(LATER.0 + milliseconds);
     receive(&store, vec![sync_copy("h2", 2, "an answer", soon(700)), item("h1", 2, "a question", soon(400))]);
     assert_eq!(unread(&store), 0);
+}
+
+#[test]
+fn two_devices_whose_clocks_are_behind_answer_the_same_message_at_different_times() {
+    let said_at = NOW.plus(Duration::from_secs(5));
+    let mut times = Vec::new();
+    for millis in [3, 41] {
+        let device = store();
+        receive(&device, vec![item("h1", 2, "how are you?", said_at)]);
+        let answer = send(&device, 2, "fine", NOW.plus(Duration::from_millis(millis)));
+        assert!(answer.sent_at > said_at, "below what it answers");
+        let next = send(&device, 2, "and you?", NOW.plus(Duration::from_millis(millis)));
+        assert_eq!(
+            next.sent_at,
+            Timestamp(answer.sent_at.0 + 1),
+            "what follows is no further ahead than need be"
+        );
+        times.push(answer.sent_at);
+    }
+    assert_ne!(times[0], times[1], "of one author and time they were one message");
 }

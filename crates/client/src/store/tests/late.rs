@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::devices::share;
+use super::devices::{as_it_came, share};
 use super::*;
+use crate::said::Speech;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -124,4 +125,22 @@ fn of_two_late_messages_the_one_that_was_seen_is_read() {
     store.mark_read(&first, LATER).unwrap();
     assert_eq!(unread(&store), 1);
     assert_eq!(acknowledged(&store, &chat), ["soon"]);
+}
+
+#[test]
+fn what_writing_to_somebody_brings_back_has_not_been_seen() {
+    let store = made_here();
+    store.set_settings(&Settings { read_receipts: true, ..Settings::default() }).unwrap();
+    send(&store, 2, "bye", NOW);
+    let chat = store.chats(10).unwrap()[0].id;
+    store.remove_contact(&chat, NOW.plus(MINUTE)).unwrap();
+    let speech = Speech::Post { text: "wait", quote: None, preview: None, invitation: None, files: &[] };
+    receive(&store, vec![as_it_came(item("h1", 2, "wait", NOW.plus(MINUTE / 2)), &speech)]);
+    assert_eq!(store.set_aside_of(&chat).unwrap(), 1, "it waits until they are known again");
+    send(&store, 2, "hello again", NOW.plus(4 * MINUTE));
+    let shown: Vec<String> =
+        store.history(&chat, 10, None).unwrap().into_iter().map(|row| row.text).collect();
+    assert!(shown.contains(&"wait".to_owned()), "{shown:?}");
+    assert_eq!(unread(&store), 1);
+    assert!(acknowledged(&store, &chat).is_empty());
 }

@@ -183,3 +183,15 @@ fn a_message_that_failed_is_not_edited() {
     assert!(matches!(store.edit(&sent.id, "second", LATER), Err(StoreError::NotAllowed(_))));
     assert_eq!(store.message(&sent.id).unwrap().unwrap().text, "first");
 }
+
+#[test]
+fn a_queued_message_that_is_deleted_here_goes_from_other_devices_too_if_it_has_come_there_already() {
+    let (phone, laptop) = (store(), store());
+    let note = send(&phone, 1, "buy milk", NOW);
+    receive(&laptop, vec![sync_copy("copy", 1, "buy milk", NOW)]);
+    phone.delete(&note.id, Deletion::ThisDevice, LATER).unwrap();
+    let own = person(1);
+    let due = phone.due(LATER, 10, 10).unwrap();
+    assert!(due.iter().all(|copy| copy.id != note.id), "it is not sent any more");
+    assert!(due.iter().any(|copy| copy.recipient == own), "other devices are told");
+}
