@@ -182,6 +182,11 @@ impl World {
         let killed = self.devices[device].process.is_none();
         let base = self.ledger.of_text(&row.text).cloned().unwrap_or_else(|| row.id.clone());
         if done || killed {
+            if row.kind == RowKind::Accepted
+                && let Some(with) = self.person_of(chat)
+            {
+                self.ledger.acceptances_deleted.insert((person, with));
+            }
             if let Some(message) = self.ledger.messages.get_mut(&base) {
                 message.uncertain |= killed;
                 match how {

@@ -11,6 +11,8 @@
 //! * whether a message is unread that came after its place was read past: where it came in time, it was read with the others;
 //! * a reaction that was sent while a timer was on: it leaves the swarm with the timer, whoever begins later has only what
 //!   it was made to (the reaction carries the timer for other clients, which keep it with its message);
+//! * that a request was accepted, where a line that says so was deleted: of several the earliest is shown, and whoever came later
+//!   never had the one that was deleted;
 //! * what somebody who is blocked said: it is dropped where the block is known when it comes;
 //! * a conversation that was erased: what was said before the last device had erased it, or within five minutes of that
 //!   (the two minutes of the guard, client-messages 7.3, and clocks that are off). The documents say that a contact is gone,
@@ -168,7 +170,9 @@ impl World {
             let said_at = self.ledger.messages.get(word).map_or(row.sent_at, |message| message.sent_at);
             let outlives = self.ledger.outlives_erasure(person, with, said_at.min(row.sent_at));
             let is_said = !erased || row.kind == RowKind::Post;
-            !hidden_somewhere && (row.outgoing || !blocked) && outlives && is_said
+            let is_another =
+                row.kind == RowKind::Accepted && self.ledger.acceptances_deleted.contains(&(person, with));
+            !hidden_somewhere && (row.outgoing || !blocked) && outlives && is_said && !is_another
         };
         // What was in the swarm before a chat was hidden waits, on a device that came later, until it is shown again.
         let is_hidden = known.priority < 0;
@@ -373,7 +377,9 @@ impl World {
             };
             for (one, mine) in text(message.author) {
                 for (other, theirs) in text(message.to) {
+                    // Whoever deleted an edit that came before its message has the message as it was first.
                     if mine != theirs
+                        && message.taken_off.is_empty()
                         && !self.devices[one].hidden.contains(id)
                         && !self.devices[other].hidden.contains(id)
                     {

@@ -52,6 +52,8 @@ pub(super) struct Ledger {
     pub(super) notices: BTreeMap<(usize, usize), Timestamp>,
     /// Messages that somebody reacted to while the chat's messages disappeared: so do the reactions, from the swarm.
     pub(super) fleeting: BTreeSet<MessageId>,
+    /// Who has deleted a line that says that somebody accepted, and whose.
+    pub(super) acceptances_deleted: BTreeSet<(usize, usize)>,
 }
 
 impl Ledger {

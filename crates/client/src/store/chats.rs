@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use conclave_confsync::ConversationId;
+use conclave_confsync::{ConversationId, ReadState};
 use conclave_crypto::AccountId;
 use conclave_proto::{Namespace, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -560,6 +560,31 @@ impl Work<'_> {
             .exists([chat.as_bytes()])?)
     }
 
+    /// Of two devices that read a chat at one time, the document keeps what one says. Where this one has read further, and no
+    /// message of ours tells others so, it says that once more.
+    fn say_again_how_far(
+        &mut self,
+        conversation: &ConversationId,
+        chat: &AccountId,
+        known: ReadState,
+    ) -> Result<(), Failure> {
+        let further: Option<i64> = self
+            .tx
+            .prepare_cached(
+                "SELECT max(sort_at) FROM message WHERE chat = ?1 AND outgoing = 0 AND sort_at > ?2
+                 AND sort_at <= (SELECT read_upto FROM chat WHERE id = ?1)
+                 AND sort_at > (SELECT ifnull(max(sort_at), 0) FROM message WHERE chat = ?1 AND outgoing = 1)",
+            )?
+            .query_row((chat.as_bytes(), millis(known.last_read)), |row| row.get(0))?;
+        if let Some(further) = further {
+            let state = ReadState { last_read: timestamp(further), ..known };
+            if let Err(error) = self.documents.conversations.set_read_state(conversation, state, self.now) {
+                tracing::warn!(%error, "a read position cannot be shared with other devices");
+            }
+        }
+        Ok(())
+    }
+
     /// Marks a conversation by hand.
     pub(super) fn mark_unread(&mut self, chat: &AccountId, unread: bool) -> Result<(), Failure> {
         self.documents
@@ -598,6 +623,7 @@ impl Work<'_> {
                         self.note_read_elsewhere(&chat, told)?;
                     }
                     self.read_up_to(&chat, state.last_read, None)?;
+                    self.say_again_how_far(&conversation, &chat, state)?;
                 }
                 self.note_unread_mark(&chat, state.unread)?;
                 marked.remove(&chat);

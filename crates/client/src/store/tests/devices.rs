@@ -401,3 +401,30 @@ fn two_devices_whose_clocks_are_behind_answer_the_same_message_at_different_time
     }
     assert_ne!(times[0], times[1], "of one author and time they were one message");
 }
+
+#[test]
+fn of_two_devices_that_read_at_one_time_both_have_read_what_one_did() {
+    let unread = |store: &ClientStore| store.chats(10).unwrap()[0].unread;
+    for phone_is_first in [true, false] {
+        let (phone, laptop) = (store(), store());
+        send(&phone, 2, "hi", NOW);
+        share(&phone, &laptop, NOW);
+        for device in [&phone, &laptop] {
+            receive(device, vec![item("h1", 2, "one", LATER), item("h2", 2, "two", Timestamp(LATER.0 + 1))]);
+        }
+        let id = |text: &str| {
+            let rows = phone.history(&person(2), 10, None).unwrap();
+            rows.into_iter().find(|row| row.text == text).unwrap().id
+        };
+        let read_at = LATER.plus(MINUTE);
+        phone.mark_read(&id("two"), read_at).unwrap();
+        laptop.mark_read(&id("one"), read_at).unwrap();
+        assert_eq!((unread(&phone), unread(&laptop)), (0, 1));
+        let (first, second) = if phone_is_first { (&phone, &laptop) } else { (&laptop, &phone) };
+        for round in 1..=3 {
+            share(first, second, read_at.plus(round * MINUTE));
+            share(second, first, read_at.plus(round * MINUTE));
+        }
+        assert_eq!((unread(&phone), unread(&laptop)), (0, 0));
+    }
+}
