@@ -378,8 +378,9 @@ impl World {
             for (one, mine) in text(message.author) {
                 for (other, theirs) in text(message.to) {
                     // Whoever deleted an edit that came before its message has the message as it was first.
+                    let undone = message.taken_off.contains(&message.to) && theirs == message.word;
                     if mine != theirs
-                        && message.taken_off.is_empty()
+                        && !undone
                         && !self.devices[one].hidden.contains(id)
                         && !self.devices[other].hidden.contains(id)
                     {

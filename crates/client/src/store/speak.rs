@@ -206,24 +206,28 @@ impl Work<'_> {
         let Some((newest, sent_at)) = newest.map(|(at, sent)| (timestamp(at), sent)) else {
             return Ok(Timestamp(0));
         };
-        if newest < self.now || newest > self.now.plus(HEARD_AHEAD) {
-            // Further ahead, a clock is wrong, and following it would carry the mistake on.
+        // Ahead of this clock, but not by much: further ahead, a clock is wrong, and following it would carry the mistake on.
+        if !(self.now..=self.now.plus(HEARD_AHEAD)).contains(&newest) {
             return Ok(Timestamp(0));
         }
         let last: i64 =
             self.tx.prepare_cached("SELECT last_sent_at FROM account")?.query_row([], |row| row.get(0))?;
+        // This device said something since; nobody else takes its next millisecond.
         if sent_at <= last {
             return Ok(newest);
         }
-        // Another device of this account that answers the same message would be as late, and one millisecond behind it is the same
-        // one for all: two messages of one author and time are one message to every program. No two clocks read the same.
+        // Another device of this account would answer one millisecond later as well, and two messages of one author and time are
+        // one message to every program. Their clocks read differently, and so are their answers apart.
         Ok(newest.plus(Duration::from_millis(self.now.as_millis() % APART)))
     }
 
     /// The owner has seen a chat up to `time`, on this device: others are told, and the authors if the setting says so.
     fn see(&mut self, chat: &AccountId, time: Timestamp) -> Result<(), Failure> {
         // What this very act brings to light, as writing to somebody who was erased does, nobody can have seen.
-        let brought: Vec<(MessageId, Timestamp)> = (self.changes.shown.iter())
+        let brought: Vec<(MessageId, Timestamp)> = self
+            .changes
+            .shown
+            .iter()
             .filter(|row| row.chat == *chat && !row.outgoing)
             .map(|row| (row.id.clone(), row.sent_at))
             .collect();
