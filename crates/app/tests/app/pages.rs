@@ -1,9 +1,6 @@
 //! What a page can do once it is in.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{PASSPHRASE, Page, Place};
+use crate::common::{PASSPHRASE, Page, Place};
 use conclave_client::profile::Protection;
 use serde_json::{Value, json};
 

@@ -1,15 +1,11 @@
 //! How the browser is started: what is in its arguments, and what is left behind.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::Place;
+use crate::common::Place;
 
 /// A program that notes how it was started, and what it could read. It is given to a shell: a file that was just written may
 /// still be open in a child of another test, and could then not be run.

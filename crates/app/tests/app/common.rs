@@ -1,5 +1,4 @@
 //! A server over profiles that are connected to nothing, and those who come to it.
-#![allow(dead_code, unreachable_pub)]
 
 use std::time::Duration;
 
@@ -16,15 +15,15 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-pub const PASSPHRASE: &str = "correct horse";
+pub(crate) const PASSPHRASE: &str = "correct horse";
 /// Nothing here takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The largest file of [`network`].
-pub const LARGEST_FILE: u64 = 100_000_000;
+pub(crate) const LARGEST_FILE: u64 = 100_000_000;
 
 /// A network whose one seed does not answer.
-pub fn network() -> NetworkFile {
+pub(crate) fn network() -> NetworkFile {
     let key = "cbd569f56fb13ea95a3f0c05c331cc24139c0090feb412069dc49fab34406ece";
     let file = json!({
         "network_id": "one", "registry_key": key,
@@ -35,15 +34,15 @@ pub fn network() -> NetworkFile {
     NetworkFile::from_json(file.to_string().as_bytes()).unwrap()
 }
 
-pub struct Place {
-    pub app: App,
-    pub data_dir: DataDir,
+pub(crate) struct Place {
+    pub(crate) app: App,
+    pub(crate) data_dir: DataDir,
     dir: tempfile::TempDir,
 }
 
 impl Place {
     /// With a profile `p` that has sent itself these files, called so: their messages, too.
-    pub async fn with_files(files: &[(&str, &[u8])]) -> (Self, Vec<String>) {
+    pub(crate) async fn with_files(files: &[(&str, &[u8])]) -> (Self, Vec<String>) {
         let place = Self::empty().await;
         let name = ProfileName::new("p").unwrap();
         let made = accounts::create(&place.data_dir, &name, "P", &Protection::KeyFile, Some(&network()));
@@ -67,14 +66,14 @@ impl Place {
     }
 
     /// With the profile `p` of somebody called P, which needs no passphrase.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let place = Self::empty().await;
         place.profile("p", &Protection::KeyFile);
         place
     }
 
     /// Without a profile.
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = DataDir::new(dir.path());
         let options =
@@ -83,21 +82,21 @@ impl Place {
         Self { app, data_dir, dir }
     }
 
-    pub fn profile(&self, name: &str, protection: &Protection<'_>) {
+    pub(crate) fn profile(&self, name: &str, protection: &Protection<'_>) {
         let name = ProfileName::new(name).unwrap();
         accounts::create(&self.data_dir, &name, &name.as_str().to_uppercase(), protection, Some(&network()))
             .unwrap();
     }
 
     /// What lies in a folder of the profile `p`. What is removed meanwhile is gone.
-    pub fn in_folder(&self, folder: &str) -> Vec<Vec<u8>> {
+    pub(crate) fn in_folder(&self, folder: &str) -> Vec<Vec<u8>> {
         let dir = self.data_dir.profile(&ProfileName::new("p").unwrap()).dir().join(folder);
         let entries = std::fs::read_dir(dir).into_iter().flatten();
         entries.filter_map(|entry| std::fs::read(entry.unwrap().path()).ok()).collect()
     }
 
     /// Hands over a file as a page does; `extra` are further headers.
-    pub async fn upload(&self, to: &str, secret: &str, extra: &str, content: &[u8]) -> Answer {
+    pub(crate) async fn upload(&self, to: &str, secret: &str, extra: &str, content: &[u8]) -> Answer {
         let (port, origin, length) = (self.port(), self.app.address(), content.len());
         let head = format!(
             "POST {to} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {origin}\r\n\
@@ -106,23 +105,23 @@ impl Place {
         ask(port, &head, content).await.expect("an answer")
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.app.address().rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.app.link().split("#code=").nth(1).unwrap().to_owned()
     }
 
-    pub fn get_text(&self, path: &str, headers: &str) -> String {
+    pub(crate) fn get_text(&self, path: &str, headers: &str) -> String {
         format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{headers}\r\n", self.port())
     }
 
-    pub async fn get(&self, path: &str, headers: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> Answer {
         http(self.port(), &self.get_text(path, headers)).await
     }
 
-    pub async fn post(&self, path: &str, origin: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, origin: &str, body: &str) -> Answer {
         let (port, length) = (self.port(), body.len());
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {origin}\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -130,19 +129,19 @@ impl Place {
         http(port, &request).await
     }
 
-    pub async fn exchange(&self, origin: &str, code: &str) -> Answer {
+    pub(crate) async fn exchange(&self, origin: &str, code: &str) -> Answer {
         self.post("/api/session", origin, &json!({ "code": code }).to_string()).await
     }
 
     /// A secret, as a page gets one.
-    pub async fn enter(&self) -> String {
+    pub(crate) async fn enter(&self) -> String {
         let answer = self.exchange(&self.app.address(), &self.code()).await;
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         body["secret"].as_str().unwrap().to_owned()
     }
 
     /// What a WebSocket handshake is answered with.
-    pub async fn upgrade(&self, host: &str, origin: Option<&str>) -> u16 {
+    pub(crate) async fn upgrade(&self, host: &str, origin: Option<&str>) -> u16 {
         match self.handshake(host, origin).await {
             Ok(_) => 101,
             Err(Error::Http(response)) => response.status().as_u16(),
@@ -162,13 +161,13 @@ impl Place {
     }
 
     /// A WebSocket that has not said who it is.
-    pub async fn connect(&self) -> Page {
+    pub(crate) async fn connect(&self) -> Page {
         let host = format!("127.0.0.1:{}", self.port());
         self.handshake(&host, Some(&self.app.address())).await.unwrap()
     }
 
     /// A page that is in.
-    pub async fn page(&self, secret: &str) -> Page {
+    pub(crate) async fn page(&self, secret: &str) -> Page {
         let mut page = self.connect().await;
         page.say(&json!({ "secret": secret }).to_string()).await;
         let welcome = page.hear().await;
@@ -177,42 +176,42 @@ impl Place {
         page
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop_and_keep().await;
     }
 
     /// Ends the server; its profiles are there until what this gives is dropped.
-    pub async fn stop_and_keep(self) -> tempfile::TempDir {
+    pub(crate) async fn stop_and_keep(self) -> tempfile::TempDir {
         self.app.stop().await;
         self.dir
     }
 }
 
 /// What a page is.
-pub struct Page {
+pub(crate) struct Page {
     socket: WebSocketStream<TcpStream>,
     next_id: u64,
     /// Where its files are.
-    pub files: String,
+    pub(crate) files: String,
     /// Notifications that came while an answer was waited for.
     news: Vec<Value>,
 }
 
 impl Page {
-    pub async fn send(&mut self, message: Message) {
+    pub(crate) async fn send(&mut self, message: Message) {
         self.socket.send(message).await.unwrap();
     }
 
-    pub async fn say(&mut self, text: &str) {
+    pub(crate) async fn say(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }
 
     /// As [`Self::say`], to somebody who may hang up meanwhile.
-    pub async fn try_say(&mut self, text: &str) {
+    pub(crate) async fn try_say(&mut self, text: &str) {
         let _ = self.socket.send(Message::text(text)).await;
     }
 
-    pub async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an answer");
             if let Message::Text(text) = message.unwrap().unwrap() {
@@ -235,25 +234,25 @@ impl Page {
     }
 
     /// What a call gives.
-    pub async fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
         let answer = self.request(method, params).await;
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].clone()
     }
 
     /// Why a call does not work.
-    pub async fn fail(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn fail(&mut self, method: &str, params: Value) -> Value {
         let answer = self.request(method, params).await;
         assert!(answer.get("result").is_none(), "{method}: {answer}");
         answer["error"].clone()
     }
 
     /// The next notification.
-    pub async fn news(&mut self) -> Value {
+    pub(crate) async fn news(&mut self) -> Value {
         if self.news.is_empty() { self.hear().await } else { self.news.remove(0) }
     }
 
-    pub async fn close_code(&mut self) -> Option<u16> {
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
         loop {
             match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an end") {
                 Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
@@ -263,33 +262,33 @@ impl Page {
         }
     }
 
-    pub async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         self.close_code().await;
     }
 }
 
 /// An answer over plain HTTP.
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
-    pub bytes: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 }
 
 /// Asks one thing; `None` if the server hangs up instead of answering.
-pub async fn try_http(port: u16, request: &str) -> Option<Answer> {
+pub(crate) async fn try_http(port: u16, request: &str) -> Option<Answer> {
     ask(port, request, &[]).await
 }
 
 /// As [`try_http`], with a body behind it. One that is not wanted may not get through whole.
-pub async fn ask(port: u16, request: &str, body: &[u8]) -> Option<Answer> {
+pub(crate) async fn ask(port: u16, request: &str, body: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let request = request.replacen("\r\n", "\r\nConnection: close\r\n", 1);
     stream.write_all(request.as_bytes()).await.ok()?;
@@ -309,6 +308,6 @@ pub async fn ask(port: u16, request: &str, body: &[u8]) -> Option<Answer> {
     Some(Answer { status, head, body, bytes })
 }
 
-pub async fn http(port: u16, request: &str) -> Answer {
+pub(crate) async fn http(port: u16, request: &str) -> Answer {
     try_http(port, request).await.expect("an answer")
 }

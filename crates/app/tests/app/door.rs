@@ -1,9 +1,6 @@
 //! Who gets in, and who does not: the server as a browser, another page, another user or a mistake meets it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{Place, http};
+use crate::common::{Place, http};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -192,7 +189,7 @@ async fn whoever_opens_too_many_connections_is_turned_away_and_whoever_was_in_st
     drop(idle);
     let works_again = async {
         // The places are free as soon as the server has seen the ends.
-        while common::try_http(place.port(), &place.get_text("/", "")).await.is_none() {}
+        while crate::common::try_http(place.port(), &place.get_text("/", "")).await.is_none() {}
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), works_again).await.expect("it works again");
     place.stop().await;

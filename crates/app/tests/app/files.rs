@@ -1,10 +1,7 @@
 //! Files at the page's door: what is handed over is sent and lies nowhere in the clear; what is shown is what was sent, and is
 //! never a document.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{Answer, LARGEST_FILE, Page, Place, http, try_http};
+use crate::common::{Answer, LARGEST_FILE, Page, Place, http, try_http};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -375,10 +372,10 @@ async fn a_message_holds_thirty_two_files_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_profile_hands_nothing_out_and_takes_nothing_in() {
     let place = Place::empty().await;
-    place.profile("p", &conclave_client::profile::Protection::Passphrase(common::PASSPHRASE));
+    place.profile("p", &conclave_client::profile::Protection::Passphrase(crate::common::PASSPHRASE));
     let secret = place.enter().await;
     let mut page = place.page(&secret).await;
-    page.ask("app.open", json!({"profile": "p", "passphrase": common::PASSPHRASE})).await;
+    page.ask("app.open", json!({"profile": "p", "passphrase": crate::common::PASSPHRASE})).await;
     let composer = page.ask("view.open", json!({"view": "composer", "id": "pen", "chat": "me"})).await;
     let upload = format!("{}/upload?chat={}", page.files, composer["chat"].as_str().unwrap());
     assert_eq!(place.upload(&upload, &secret, "", b"x").await.status, 200);
@@ -401,8 +398,8 @@ async fn a_page_gets_no_keys_of_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_is_shown_as_one_that_was_made_here_and_says_nothing_of_whoever_took_it() {
-    let gps = include_bytes!("../../media/tests/samples/gps.jpg");
-    let glass = include_bytes!("../../media/tests/samples/glass.png");
+    let gps = include_bytes!("../../../media/tests/samples/gps.jpg");
+    let glass = include_bytes!("../../../media/tests/samples/glass.png");
     let files: [(&str, &[u8]); 3] = [("gps.jpg", gps), ("glass.png", glass), ("broken.jpg", &gps[..400])];
     let (place, messages) = Place::with_files(&files).await;
     let (page, _) = entered(&place).await;
@@ -431,7 +428,7 @@ async fn a_picture_is_shown_as_one_that_was_made_here_and_says_nothing_of_whoeve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_sound_looks_like_is_found_out_here() {
-    let sound = include_bytes!("../../media/tests/samples/tagged.mp3");
+    let sound = include_bytes!("../../../media/tests/samples/tagged.mp3");
     let (place, messages) = Place::with_files(&[("a.mp3", sound), ("b.mp3", HTML)]).await;
     let (page, _) = entered(&place).await;
     let heard = place.get(&format!("{}/{}/0?sound", page.files, messages[0]), "").await;
@@ -447,7 +444,7 @@ async fn what_a_sound_looks_like_is_found_out_here() {
 async fn a_picture_is_seen_before_it_is_sent() {
     let place = Place::new().await;
     let (mut page, secret, upload) = writing(&place).await;
-    let picture = include_bytes!("../../media/tests/samples/gps.jpg");
+    let picture = include_bytes!("../../../media/tests/samples/gps.jpg");
     assert_eq!(place.upload(&format!("{upload}&name=a.jpg"), &secret, "", picture).await.status, 200);
     assert_eq!(place.upload(&format!("{upload}&name=b.jpg"), &secret, "", HTML).await.status, 200);
     let files = tray(&mut page, 2).await;
@@ -465,7 +462,7 @@ async fn why_a_profile_picture_was_not_taken_is_told_and_nothing_of_it_stays() {
     let place = Place::new().await;
     let (page, secret) = entered(&place).await;
     let to = format!("{}/picture", page.files);
-    let gps = include_bytes!("../../media/tests/samples/gps.jpg");
+    let gps = include_bytes!("../../../media/tests/samples/gps.jpg");
     for (content, status, why) in [(HTML, 415, "not_a_picture"), (gps.as_slice(), 503, "unreachable")] {
         let answer = place.upload(&to, &secret, "", content).await;
         assert_eq!((answer.status, kind(&answer).as_str()), (status, why), "{}", answer.body);

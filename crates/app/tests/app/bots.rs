@@ -1,11 +1,8 @@
 //! The WebSocket for bots: who gets in, and that it is the same door as all others.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::network;
+use crate::common::network;
 use conclave_app::{BotDoor, BotToken};
 use conclave_client::profile::{DataDir, ProfileName, Protection};
 use conclave_client::{Account, ClientOptions, accounts};
