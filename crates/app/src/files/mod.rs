@@ -155,8 +155,11 @@ fn from_our_page(headers: &HeaderMap) -> bool {
 
 /// Says why not, in words for the page.
 pub(crate) fn refuse(status: StatusCode, kind: &str, reason: &str) -> Response<Body> {
-    let body = json!({ "error": reason, "kind": kind }).to_string();
-    let mut response = Response::new(Body::from(bytes::Bytes::from(body)));
+    say(status, &json!({ "error": reason, "kind": kind }))
+}
+
+fn say(status: StatusCode, said: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes::Bytes::from(said.to_string())));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

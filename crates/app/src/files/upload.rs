@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::content::LARGEST_PICTURE;
-use super::{Body, address, fault, problem, refuse};
+use super::{Body, address, fault, problem, refuse, say};
 use crate::door::Token;
 use crate::methods::Page;
 use crate::profiles::OpenProfile;
@@ -103,13 +103,7 @@ pub(super) async fn upload(request: Request<Incoming>, page: &Arc<Page>) -> Resp
         return fault(&error);
     }
     page.tray_changed(&chat).await;
-    json_answer(&json!({ "id": id }))
-}
-
-fn json_answer(said: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::from(said.to_string())));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    say(StatusCode::OK, &json!({ "id": id }))
 }
 
 /// Takes a picture in, and makes it the account's own. Answers when it is where contacts can fetch it.
@@ -126,7 +120,7 @@ pub(super) async fn picture(request: Request<Incoming>, page: &Arc<Page>) -> Res
         return refuse(StatusCode::CONFLICT, "no_profile", "the profile is not shown any more");
     }
     match profile.session.set_picture(file.attachment()).await {
-        Ok(()) => json_answer(&json!({})),
+        Ok(()) => say(StatusCode::OK, &json!({})),
         Err(error) => fault(&error),
     }
 }
