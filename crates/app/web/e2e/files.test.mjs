@@ -1,10 +1,11 @@
 // Files, against the mock: chosen, dropped, pasted and spoken, sent, fetched, looked at and saved.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { describe } from 'node:test';
 import { picture } from '../mock/files.mjs';
 import { idOf } from '../mock/people.mjs';
-import { launch, skip, visit } from './browser.mjs';
+import { skip } from './browser.mjs';
+import { pages } from './pages.mjs';
 
 const composer = (page) => page.locator('[data-composer]');
 const tray = (page) => page.getByTestId('tray');
@@ -44,20 +45,7 @@ async function upTo(page, locator) {
 }
 
 describe('files', { skip }, () => {
-  let browser;
-  before(async () => void (browser = await launch('--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream')));
-  after(() => browser?.close());
-
-  const on = (name, options, act) =>
-    test(name, async () => {
-      const visited = await visit(browser, options);
-      try {
-        await act(visited.page, visited);
-        if (!options.mayComplain) assert.deepEqual(visited.complaints, []);
-      } finally {
-        await visited.end();
-      }
-    });
+  const on = pages('--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream');
 
   on('are chosen, looked at, taken out again, and sent with a text as one message', {}, async (page) => {
     await openChat(page, 'kofi');

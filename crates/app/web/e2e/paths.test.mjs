@@ -1,11 +1,12 @@
 // What people do, against the mock: by keyboard alone, in several tabs, through lost wires, in a chat of a hundred
 // thousand messages, and with texts that try to be more than text.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe } from 'node:test';
 import { WORDS } from '../mock/calls.mjs';
 import { idOf, messageId } from '../mock/people.mjs';
 import { Mock } from '../mock/server.mjs';
-import { launch, skip, visit } from './browser.mjs';
+import { skip } from './browser.mjs';
+import { pages } from './pages.mjs';
 
 const chat = (page, key) => page.locator(`[data-chat="${idOf(key)}"]`);
 const composer = (page) => page.locator('[data-composer]');
@@ -29,21 +30,7 @@ const atEnd = (page) => page.waitForFunction(() => {
 });
 
 describe('the page', { skip }, () => {
-  let browser;
-  before(async () => void (browser = await launch()));
-  after(() => browser?.close());
-
-  /** A test on a page of its own that must not complain. */
-  const on = (name, options, act) =>
-    test(name, async () => {
-      const visited = await visit(browser, options);
-      try {
-        await act(visited.page, visited);
-        if (!options.mayComplain) assert.deepEqual(visited.complaints, []);
-      } finally {
-        await visited.end();
-      }
-    });
+  const on = pages();
 
   on('takes its code out of the address and keeps no secret in it', {}, async (page) => {
     await page.getByRole('navigation').waitFor();
