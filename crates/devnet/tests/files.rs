@@ -170,6 +170,19 @@ fn a_stranger_s_file_is_fetched_only_when_it_is_asked_for() {
     );
     let none = home.run(&["save", &id, "2", "--profile", "bob"]);
     assert_eq!(none.fails_with(2)["kind"], "no_such_file");
+
+    // Several go into a folder, which is made; a file that is in its place is left alone.
+    let source = source.to_str().unwrap();
+    let both =
+        home.run(&["send", "--profile", "alice", "--attach", source, "--attach", source, &bob, "twice"]).ok();
+    let id = both.event("stored")["id"].as_str().unwrap().to_owned();
+    home.listen("bob", 1);
+    let folder = home.path().join("new/folder");
+    let saved = home.run(&["save", &id, "--profile", "bob", "--to", folder.to_str().unwrap()]).ok();
+    assert_eq!(saved.events("saved").len(), 2);
+    assert_eq!(files_below(&folder).len(), 2);
+    home.run(&["save", &id, "--profile", "bob", "--to", to.to_str().unwrap()]).fails_with(1);
+    assert_eq!(digest(&to), digest(Path::new(source)));
     net.stop();
 }
 

@@ -77,7 +77,8 @@ pub(crate) struct Save {
     pub(crate) id: String,
     /// Which of its files, counted from 1; without it, all of them
     pub(crate) number: Option<u32>,
-    /// A folder, where files get the names their sender gave them, or for one file a name that is not taken
+    /// A folder, where files get the names their sender gave them and which is made for several, or for one file a name that is
+    /// not taken
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub(crate) to: PathBuf,
     /// How long to wait without any progress

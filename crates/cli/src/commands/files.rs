@@ -245,6 +245,9 @@ async fn save_over(context: &Context, session: &Account, args: &Save) -> Result<
         ));
     }
     let to = std::path::absolute(&args.to).unwrap_or_else(|_| args.to.clone());
+    if places.len() > 1 {
+        folder(&to)?;
+    }
     let mut events = session.events().await?;
     for place in places {
         let message = fetched(context.output, session, &mut events, &message.id, place, args.timeout).await?;
@@ -256,6 +259,17 @@ async fn save_over(context: &Context, session: &Account, args: &Save) -> Result<
         context.output.line(&saved, || format!("saved  {}", path.display()));
     }
     Ok(())
+}
+
+/// Several files go into a folder, which is made if it is not there.
+fn folder(to: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(to).map_err(|error| {
+        Failure::failed(
+            "file",
+            format!("the folder {} cannot be made: {error}", to.display()),
+            "name another place with --to; several files go into a folder",
+        )
+    })
 }
 
 async fn save_one(

@@ -5,7 +5,7 @@ use conclave_client::types::{self, SearchKind as Kind, Status};
 
 use super::Context;
 use super::mentions::Names;
-use super::messages::{describe, short, what};
+use super::messages::{describe, in_short, short};
 use crate::args::{Chats, History, Search, SearchKind};
 use crate::failure::Failure;
 use crate::output::{tame, tame_line};
@@ -38,7 +38,7 @@ async fn chats_over(context: &Context, session: &Account, offline: bool) -> Resu
             };
             let pinned = if chat.pinned { "  (pinned)" } else { "" };
             let blocked = if chat.blocked { "  (blocked)" } else { "" };
-            let last = chat.last.as_ref().map(|last| format!("\n    {}", first_line(&what(last, &names))));
+            let last = chat.last.as_ref().map(|last| format!("\n    {}", in_short(last, &names)));
             format!(
                 "{name}{request}{pinned}{blocked}  {} {messages}{unread}\n    {}{}",
                 chat.messages,
@@ -179,10 +179,6 @@ fn describe_status(status: &Status) -> String {
         lines.push(format!("trouble      {}", tame(trouble)));
     }
     lines.join("\n")
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(80).collect()
 }
 
 #[cfg(test)]

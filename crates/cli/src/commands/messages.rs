@@ -4,8 +4,8 @@ use std::io::Read as _;
 
 use conclave_client::preview;
 use conclave_client::types::{
-    AttachmentState, Event, LinkPreview, Message, MessageId, MessageKind, MessageState, NewMessage, Queued,
-    SentState, Timer,
+    Attachment, AttachmentState, Event, LinkPreview, Message, MessageId, MessageKind, MessageState,
+    NewMessage, Queued, SentState, Timer,
 };
 use conclave_client::{Account, Error, StagedFile};
 use tokio::time::Instant;
@@ -418,8 +418,7 @@ pub(super) fn describe(message: &Message, names: &Names) -> String {
         lines.push(format!("    {text}"));
     }
     for file in &message.attachments {
-        let kind = if file.voice { "voice message" } else { "file" };
-        let name = file.name.as_deref().map(tame_line).unwrap_or_default();
+        let named = named(file);
         let state = match (&file.path, file.state) {
             (Some(path), _) => format!("  {}", tame_line(path)),
             (None, AttachmentState::Fetching) => "  fetching".to_owned(),
@@ -429,8 +428,7 @@ pub(super) fn describe(message: &Message, names: &Names) -> String {
             }
             (None, _) => String::new(),
         };
-        let length = file.duration_ms.map(|ms| format!(" {}", super::voice::length(ms))).unwrap_or_default();
-        lines.push(format!("    [{kind} {name}{length} {} bytes]{state}", file.size));
+        lines.push(format!("    [{named} {} bytes]{state}", file.size));
     }
     if let Some(preview) = &message.preview {
         lines.push(format!("    [link {}]", tame_line(preview.title.as_ref().unwrap_or(&preview.url))));
@@ -459,6 +457,27 @@ pub(super) fn describe(message: &Message, names: &Names) -> String {
     lines.join("\n")
 }
 
+/// What a file is, by name and length.
+fn named(file: &Attachment) -> String {
+    let kind = if file.voice { "voice message" } else { "file" };
+    let name = file.name.as_deref().map(tame_line).unwrap_or_default();
+    let length = file.duration_ms.map(super::voice::length).unwrap_or_default();
+    let said: Vec<&str> = [kind, &name, &length].into_iter().filter(|part| !part.is_empty()).collect();
+    said.join(" ")
+}
+
+/// What a list of chats says of the last message of one.
+pub(super) fn in_short(message: &Message, names: &Names) -> String {
+    let text = what(message, names);
+    let line: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
+    match message.attachments.as_slice() {
+        _ if !line.is_empty() => line,
+        [] => line,
+        [file] => format!("[{}]", named(file)),
+        files => format!("[{} files]", files.len()),
+    }
+}
+
 /// A time for people, in the largest unit that says it exactly.
 fn span(seconds: u32) -> String {
     const UNITS: [(u32, &str); 5] =
@@ -470,7 +489,7 @@ fn span(seconds: u32) -> String {
 }
 
 /// What a line of a chat says.
-pub(super) fn what(message: &Message, names: &Names) -> String {
+fn what(message: &Message, names: &Names) -> String {
     match message.kind {
         MessageKind::TimerChanged => match message.timer.unwrap_or_default() {
             Timer::Off => "[messages stay]".to_owned(),
@@ -636,6 +655,21 @@ mod tests {
             record[key] = value.clone();
         }
         serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn a_list_of_chats_says_what_came_last_also_if_it_is_no_text() {
+        let file = |name: &str| json!({"name": name, "size": 5, "state": "remote"});
+        let voice = json!({"size": 5, "state": "remote", "voice": true, "duration_ms": 3_000});
+        for (more, expected) in [
+            (json!({"text": "one\ntwo"}), "one"),
+            (json!({"text": "look", "attachments": [file("a.txt")]}), "look"),
+            (json!({"text": "", "attachments": [file("a.txt")]}), "[file a.txt]"),
+            (json!({"text": "", "attachments": [voice]}), "[voice message 0:03]"),
+            (json!({"text": "", "attachments": [file("a"), file("b")]}), "[2 files]"),
+        ] {
+            assert_eq!(in_short(&message(&more), &Names::default()), expected);
+        }
     }
 
     #[test]
