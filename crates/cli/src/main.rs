@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod failure;
 mod logging;
+mod memory;
 mod network;
 mod output;
 mod secrets;
@@ -22,6 +23,7 @@ use crate::output::Output;
 const THREADS_END_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    memory::give_large_blocks_back();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),

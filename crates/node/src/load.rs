@@ -82,23 +82,36 @@ impl Load {
 }
 
 impl Ticket {
-    /// Ends the work: what is held for the request is given back, and the place stays taken until `answer`, the last
-    /// clone of it, is dropped. `None` if so many bytes cannot be held now.
-    pub(crate) fn hold(self, answer: Bytes) -> Option<Bytes> {
+    /// Ends the work: what is held for the request is given back, and the place stays taken as long as what comes back is
+    /// kept, which is as long as the answer of so many bytes. `None` if so many cannot be held now.
+    pub(crate) fn hold(self, answer: usize) -> Option<Claim> {
         let Self { all_bytes, bytes, _place: place } = self;
         drop(bytes);
-        let bytes = take(&all_bytes, answer.len())?;
-        Some(Bytes::from_owner(Held { answer, _place: place, _bytes: bytes }))
+        let bytes = take(&all_bytes, answer)?;
+        Some(Claim { _place: place, _bytes: bytes })
     }
 }
 
-struct Held {
-    answer: Bytes,
+/// What an answer takes while it waits to be written.
+#[derive(Debug)]
+pub(crate) struct Claim {
     _place: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Held {
+impl Claim {
+    /// The answer, which keeps this until its last clone is dropped.
+    pub(crate) fn by(self, answer: Bytes) -> Bytes {
+        Bytes::from_owner(Answer { answer, _claim: self })
+    }
+}
+
+struct Answer {
+    answer: Bytes,
+    _claim: Claim,
+}
+
+impl AsRef<[u8]> for Answer {
     fn as_ref(&self) -> &[u8] {
         &self.answer
     }
@@ -128,11 +141,11 @@ mod tests {
     #[test]
     fn an_answer_keeps_its_place_until_it_is_written() {
         let load = Load::new(1, 100);
-        let answer = load.enter(90).unwrap().hold(Bytes::from(vec![7; 80])).unwrap();
+        let answer = load.enter(90).unwrap().hold(80).unwrap().by(Bytes::from(vec![7; 80]));
         assert_eq!(answer, vec![7; 80]);
         assert!(load.enter(1).is_none());
         drop(answer);
-        assert!(load.enter(100).unwrap().hold(Bytes::from(vec![7; 101])).is_none(), "more than there is");
+        assert!(load.enter(100).unwrap().hold(101).is_none(), "more than there is");
         assert!(load.enter(100).is_some(), "and the place is free again");
     }
 }

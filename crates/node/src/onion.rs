@@ -44,15 +44,15 @@ impl<B: Into<Bytes>> From<(u16, B)> for HopAnswer {
 }
 
 /// The guard's part: a client's request, over HTTPS or QUIC.
-pub(crate) async fn entry(shared: &Arc<Shared>, body: &[u8], work: &Work) -> HopAnswer {
-    match peel::parse_guard_body(body) {
+pub(crate) async fn entry(shared: &Arc<Shared>, body: Bytes, work: &Work) -> HopAnswer {
+    match peel::parse_guard_body_owned(body.into()) {
         Ok((layer, hop_no)) => process(shared, layer, hop_no, work).await,
         Err(error) => refusal(&error),
     }
 }
 
 /// The part of a node that another node passes a layer to.
-pub(crate) async fn hop(shared: &Arc<Shared>, body: &[u8], work: &Work) -> HopAnswer {
+pub(crate) async fn hop(shared: &Arc<Shared>, body: Bytes, work: &Work) -> HopAnswer {
     let relayed = match OnionRelay::decode(body) {
         Ok(relayed) => relayed,
         Err(PeerError::TooManyHops) => return refusal(&PeelError::TooManyHops),

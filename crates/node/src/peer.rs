@@ -16,7 +16,7 @@ use conclave_proto::rpc::answers::{Failure, MemberResult, read_error_frame};
 use conclave_proto::rpc::results::NodeResult;
 use conclave_proto::rpc::{Answer, Forwarded, Request, RpcError, shown};
 use conclave_transport::Deadline;
-use conclave_transport::quic::{self, Alpn, DialError, Lane, Options, Peer, RequestError};
+use conclave_transport::quic::{self, Alpn, Body, DialError, Lane, Options, Peer, RequestError};
 
 use crate::hooks::Received;
 use crate::load::Load;
@@ -89,24 +89,28 @@ async fn serve(shared: &Arc<Shared>, work: Work, asked: quic::Asked) -> quic::An
     let (began, asked) = (Instant::now(), body.len());
     let (method, answer) = match peer.alpn {
         Alpn::Node if endpoint == DIRECTORY_COMMAND => {
-            (DIRECTORY_COMMAND, follow::answer_poll(shared, peer.key, &body))
+            (DIRECTORY_COMMAND, follow::answer_poll(shared, peer.key, &body).map(Body::from))
         }
-        Alpn::Node => answer_node(shared, &endpoint, &body, &work).await,
-        Alpn::Client if endpoint == MONITOR => (MONITOR, Ok(monitor::answer(shared, &body, &notifier))),
-        Alpn::Client => answer_client(shared, &endpoint, &body, &work).await,
+        Alpn::Node => answer_node(shared, &endpoint, body, &work).await,
+        Alpn::Client if endpoint == MONITOR => {
+            (MONITOR, Ok(monitor::answer(shared, &body, &notifier).into()))
+        }
+        Alpn::Client => answer_client(shared, &endpoint, body, &work).await,
     };
-    drop(body);
-    let (Ok(words) | Err(words)) = &answer;
     shared.metrics.answered(&metrics::Request {
         transport: if peer.alpn == Alpn::Node { Transport::node } else { Transport::quic },
         method,
         code: answer.as_ref().map_or_else(|error| code_of(error), |_| 200),
         took: (!work.has_rested()).then(|| began.elapsed()),
         asked,
-        answered: words.len(),
+        answered: answer.as_ref().map_or_else(Bytes::len, Body::len),
     });
     let load = load(shared, peer.alpn, &endpoint);
-    work.finish(load, answer?).map_or_else(|| busy(shared, peer.alpn, &endpoint), Ok)
+    let answer = answer?;
+    match work.finish(load, answer.len()) {
+        Some(claim) => Ok(answer.keeping(claim)),
+        None => busy(shared, peer.alpn, &endpoint),
+    }
 }
 
 /// What somebody is told who has sent more bytes than its share, and may go on after that.
@@ -127,7 +131,7 @@ fn refuse(shared: &Shared, peer: Peer, endpoint: &str, bytes: usize) -> Option<q
         shared.metrics.shed(Shed::bytes);
         let text = too_many_bytes(after);
         return Some(match peer.alpn {
-            Alpn::Node => Ok(wire::encode_relay_reply(429, text.as_bytes()).into()),
+            Alpn::Node => Ok(relay_reply(429, text.into())),
             Alpn::Client => Err(error_text(429, text.as_bytes())),
         });
     }
@@ -164,7 +168,7 @@ fn not_ready(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
     match (alpn, endpoint) {
         (Alpn::Node, "onion_request") => {
             let text = format!("Snode not ready: {}", shared.secret.public().to_hex());
-            Ok(wire::encode_relay_reply(503, text.as_bytes()).into())
+            Ok(relay_reply(503, text.into()))
         }
         _ => Err(error_text(503, NOT_READY.as_bytes())),
     }
@@ -174,7 +178,7 @@ fn not_ready(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
 fn busy(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
     shared.metrics.shed(Shed::busy);
     match (alpn, endpoint) {
-        (Alpn::Node, "onion_request") => Ok(wire::encode_relay_reply(503, BUSY.as_bytes()).into()),
+        (Alpn::Node, "onion_request") => Ok(relay_reply(503, Bytes::from_static(BUSY.as_bytes()))),
         _ => Err(error_text(503, BUSY.as_bytes())),
     }
 }
@@ -183,28 +187,28 @@ fn busy(shared: &Shared, alpn: Alpn, endpoint: &str) -> quic::Answer {
 async fn answer_node(
     shared: &Arc<Shared>,
     endpoint: &str,
-    body: &[u8],
+    body: Bytes,
     work: &Work,
 ) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => (PING, Ok(pong(shared))),
+        PING => (PING, Ok(pong(shared).into())),
         "storage_cc" => {
-            let answer = match read_forwarded(body) {
+            let answer = match read_forwarded(&body) {
                 Ok(forwarded) => rpc::answer_forwarded(shared, &forwarded).await,
                 Err(error) => Err(error.into()),
             };
-            ("storage_cc", answer.map(Bytes::from).map_err(|answer| error_body(&answer)))
+            ("storage_cc", answer.map(Body::from).map_err(|answer| error_body(&answer)))
         }
         "onion_request" => {
             let answer = onion::hop(shared, body, work).await;
-            ("onion_request", Ok(wire::encode_relay_reply(answer.code, &answer.body).into()))
+            ("onion_request", Ok(relay_reply(answer.code, answer.body)))
         }
         other if chunks::is_ours(other) => {
-            let answer = chunks::answer_member(shared, other, body, work.node()).await;
-            (metrics::CHUNKS, answer.map_err(|answer| error_body(&answer)))
+            let answer = chunks::answer_member(shared, other, &body, work.node()).await;
+            (metrics::CHUNKS, answer.map(Body::from).map_err(|answer| error_body(&answer)))
         }
-        other => match replication::answer(shared, other, body).await {
-            Some(answer) => (metrics::REPLICATION, answer),
+        other => match replication::answer(shared, other, &body).await {
+            Some(answer) => (metrics::REPLICATION, answer.map(Body::from)),
             None => (metrics::NO_METHOD, Err(invalid_endpoint(endpoint))),
         },
     }
@@ -214,16 +218,16 @@ async fn answer_node(
 async fn answer_client(
     shared: &Arc<Shared>,
     endpoint: &str,
-    body: &[u8],
+    body: Bytes,
     work: &Work,
 ) -> (&'static str, quic::Answer) {
     match endpoint {
-        PING => (PING, Ok(pong(shared))),
+        PING => (PING, Ok(pong(shared).into())),
         "onion_req" => match onion::entry(shared, body, work).await {
-            HopAnswer { code: 200, body, .. } => ("onion_req", Ok(body)),
+            HopAnswer { code: 200, body, .. } => ("onion_req", Ok(body.into())),
             HopAnswer { code, body, .. } => ("onion_req", Err(error_text(code, &body))),
         },
-        method => match Request::from_either(method, body) {
+        method => match Request::from_either(method, &body) {
             Ok(request) => {
                 let method = request.method();
                 let answer = waiting::answer(shared, request, Via::Direct, work).await;
@@ -237,17 +241,23 @@ async fn answer_client(
     }
 }
 
+/// What a hop answers another one.
+fn relay_reply(code: u16, body: Bytes) -> Body {
+    let (before, behind) = wire::around_relay_reply(code, body.len());
+    Body::from(body).between(before, behind)
+}
+
 /// The result as QUIC frames it, `[200, result]` or an error. (storage-and-onion 1.3)
 fn framed(answer: &Answer, as_bt: bool) -> quic::Answer {
     match answer.to_frame(0, as_bt) {
         Frame::Reply { body, .. } => Ok(body.into()),
-        Frame::Error { body, .. } | Frame::Command { body, .. } => Err(body.into()),
+        Frame::Error { body, .. } | Frame::Command { body, .. } => Err(body),
     }
 }
 
 pub(crate) fn error_body(answer: &Answer) -> Bytes {
     match answer.to_frame(0, true) {
-        Frame::Reply { body, .. } | Frame::Error { body, .. } | Frame::Command { body, .. } => body.into(),
+        Frame::Reply { body, .. } | Frame::Error { body, .. } | Frame::Command { body, .. } => body,
     }
 }
 
@@ -367,10 +377,9 @@ pub(crate) async fn relay(
     let deadline = Deadline::after(ONION_TIMEOUT);
     // Any spreading will do; the ephemeral key is random.
     let lane = Lane::Onion(layer.ephemeral_key[0] % ONION_LANES);
-    let body = layer.encode();
-    // The answer may take its time, and nothing else is needed for it.
-    drop(layer);
-    match ask(shared, to, lane, ("onion_request", &body), deadline).await {
+    let (before, behind) = layer.around();
+    let body = Body::from(layer.data).between(before, behind);
+    match ask(shared, to, lane, ("onion_request", body), deadline).await {
         Ok(answer) => {
             let (code, body) = wire::decode_relay_reply(&answer).map_err(|_| HopFailure::Nonsense)?;
             Ok((code, answer.slice_ref(body)))
@@ -389,16 +398,16 @@ pub(crate) async fn ask(
     shared: &Shared,
     node: &SnodeRecord,
     lane: Lane,
-    command: (&str, &[u8]),
+    (command, body): (&str, impl Into<Body>),
     deadline: Deadline,
 ) -> Result<Bytes, RequestError> {
     let endpoint = shared
         .endpoint()
         .ok_or_else(|| RequestError::Dial(DialError::Local("this node is stopping".to_owned())))?;
     let target = (node.ed25519, (node.ip, node.quic_port).into());
-    let answer = shared.peers.request(&endpoint, target, lane, command, deadline).await;
+    let answer = shared.peers.request(&endpoint, target, lane, (command, body), deadline).await;
     if let Ok(body) | Err(RequestError::Remote(body)) = &answer {
-        shared.observe(|| Received::Answer { from: node.ed25519, endpoint: command.0, body });
+        shared.observe(|| Received::Answer { from: node.ed25519, endpoint: command, body });
     }
     answer
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine as _;
+use bytes::Bytes;
 use conclave_proto::rpc::{Answer, Request};
 use conclave_proto::seed::{InvalidSeed, SeedRequest};
 use conclave_transport::http::{HeaderName, HeaderValue, Incoming, Method, Options, Reply};
@@ -53,7 +54,7 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
             let (began, asked) = (Instant::now(), incoming.body.len());
             // In a box, since everything that a request can lead to makes it large, and a task's future is moved several times.
             tokio::spawn(Box::pin(async move {
-                let (method, mut reply) = route(&worker, incoming, &work).await;
+                let (method, reply) = route(&worker, incoming, &work).await;
                 worker.metrics.answered(&metrics::Request {
                     transport: metrics::Transport::https,
                     method,
@@ -63,8 +64,8 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
                     answered: reply.body.len(),
                 });
                 let load = if is_onion { &worker.onions } else { &worker.clients };
-                match work.finish(load, std::mem::take(&mut reply.body)) {
-                    Some(body) => Reply { body, ..reply },
+                match work.finish(load, reply.body.len()) {
+                    Some(claim) => Reply { body: claim.by(reply.body), ..reply },
                     None => busy(&worker),
                 }
             }))
@@ -133,7 +134,7 @@ async fn route(shared: &Arc<Shared>, incoming: Incoming, work: &Work) -> (&'stat
     match (&incoming.method, path(&incoming)) {
         (&Method::POST, "/ping_test/v1") => ("ping_test", ping(shared)),
         (&Method::POST, STORAGE_PATH) => storage_rpc(shared, &incoming, work).await,
-        (&Method::POST, ONION_PATH) => ("onion_req", onion_request(shared, &incoming.body, work).await),
+        (&Method::POST, ONION_PATH) => ("onion_req", onion_request(shared, incoming.body, work).await),
         (&Method::POST, "/json_rpc") => ("json_rpc", seed(shared, &incoming.body)),
         (&Method::GET, "/get_stats/v1") => {
             let [major, minor, patch] = ADVERTISED_VERSION;
@@ -144,7 +145,7 @@ async fn route(shared: &Arc<Shared>, incoming: Incoming, work: &Work) -> (&'stat
     }
 }
 
-async fn onion_request(shared: &Arc<Shared>, body: &[u8], work: &Work) -> Reply {
+async fn onion_request(shared: &Arc<Shared>, body: Bytes, work: &Work) -> Reply {
     let answer = onion::entry(shared, body, work).await;
     if let Some(headers) = answer.headers {
         // A server's own words, passed on as they came.

@@ -9,12 +9,11 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use conclave_transport::one_owner;
 use conclave_transport::quic::{Alpn, Peer, Place};
 
-use crate::load::{Load, Ticket};
+use crate::load::{Claim, Load, Ticket};
 
 /// Requests that wait here, of all kinds: at 10 KiB each a little over one GiB.
 const MAX_HELD: usize = 131_072;
@@ -139,8 +138,8 @@ impl Work {
         self.ticket.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    /// The answer, which keeps its claim until it is written. `None` if there is no room for it.
-    pub(crate) fn finish(self, load: &Load, answer: Bytes) -> Option<Bytes> {
+    /// The claim of an answer of so many bytes, to be kept until it is written. `None` if there is no room for it.
+    pub(crate) fn finish(self, load: &Load, answer: usize) -> Option<Claim> {
         let ticket = self.ticket.into_inner().unwrap_or_else(PoisonError::into_inner);
         ticket.or_else(|| load.enter(0))?.hold(answer)
     }
@@ -171,7 +170,7 @@ mod tests {
         assert!(load.enter(1).is_none());
         let hold = work.rest(&held).unwrap();
         let other = load.enter(90).unwrap();
-        assert!(work.finish(&load, Bytes::from_static(b"answer")).is_none(), "no room for the answer now");
+        assert!(work.finish(&load, 6).is_none(), "no room for the answer now");
         drop((other, hold));
         assert_eq!(held.count(), 0);
     }

@@ -167,9 +167,16 @@ impl ServerTarget {
 /// # Errors
 /// [`PeelError::GuardBody`], [`PeelError::TooManyHops`].
 pub fn parse_guard_body(body: &[u8]) -> Result<(Layer, u64), PeelError> {
-    let (sealed, enc_type, ephemeral_key, hop_no) = guard_body(body)?;
-    let data = body.get(sealed).unwrap_or_default().to_vec();
-    Ok((Layer { data, enc_type, ephemeral_key }, hop_no))
+    parse_guard_body_owned(body.to_vec())
+}
+
+/// [`parse_guard_body`] for a body that is not needed any more: the layer stays in its buffer.
+///
+/// # Errors
+/// As [`parse_guard_body`].
+pub fn parse_guard_body_owned(body: Vec<u8>) -> Result<(Layer, u64), PeelError> {
+    let (sealed, enc_type, ephemeral_key, hop_no) = guard_body(&body)?;
+    Ok((Layer { data: keep(body, &sealed), enc_type, ephemeral_key }, hop_no))
 }
 
 /// Where the sealed bytes of such a body are, and what is said of them.

@@ -4,6 +4,11 @@
 //! Sans-io: bytes are pushed in as they arrive, frames come out. A decoder that has met an error
 //! keeps answering with it, since nothing behind a broken frame can be found again; the stream must
 //! be closed. Knows nothing of endpoints or of whether an answer was expected.
+//!
+//! A hop hands on what may be nearly [`MAX_FRAME`] long, for many clients at once: a large body is never copied here, neither
+//! out of what has arrived nor into what goes out ([`around`]).
+
+use bytes::Bytes;
 
 use crate::bt::{BtError, ListReader, write_bytes, write_int};
 
@@ -12,6 +17,9 @@ pub const MAX_FRAME: usize = 10_000_000;
 
 /// The longest length prefix, its colon included: [`MAX_FRAME`] has eight digits.
 const MAX_PREFIX: usize = 9;
+
+/// A frame of this length and more takes its buffer with it; below, a copy is cheaper than a buffer that many small bodies hold.
+const LARGE: usize = 32 * 1024;
 
 /// One message on a stream. `id` is the sender's number of the request; an answer repeats it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +31,21 @@ pub enum Frame {
         /// What is asked, for instance `store`.
         endpoint: String,
         /// The request itself.
-        body: Vec<u8>,
+        body: Bytes,
     },
     /// The answer to a command that worked.
     Reply {
         /// The command's.
         id: u64,
         /// The answer itself.
-        body: Vec<u8>,
+        body: Bytes,
     },
     /// The answer to a command that failed.
     Error {
         /// The command's.
         id: u64,
         /// By convention `"<code> <reason>\n\n<body>"`.
-        body: Vec<u8>,
+        body: Bytes,
     },
 }
 
@@ -59,28 +67,51 @@ pub enum FrameError {
     Kind,
 }
 
-/// The frame as bytes, its length prefix included. Keep it within [`MAX_FRAME`]: a longer one makes
-/// the peer close the stream.
-pub fn encode(frame: &Frame) -> Vec<u8> {
-    let (kind, id, endpoint, body) = match frame {
-        Frame::Command { id, endpoint, body } => (b"C", id, Some(endpoint), body),
-        Frame::Reply { id, body } => (b"R", id, None, body),
-        Frame::Error { id, body } => (b"E", id, None, body),
+/// What a frame is, without its number and body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// [`Frame::Command`], to this endpoint.
+    Command(&'a str),
+    /// [`Frame::Reply`].
+    Reply,
+    /// [`Frame::Error`].
+    Error,
+}
+
+/// What comes before a body of `length` bytes in a frame, and what after it. Keep the whole within [`MAX_FRAME`]: a longer
+/// one makes the peer close the stream.
+pub fn around(kind: Kind<'_>, id: u64, length: usize) -> (Vec<u8>, &'static [u8]) {
+    const BEHIND: &[u8] = b"e";
+    let (name, endpoint) = match kind {
+        Kind::Command(endpoint) => (b"C", Some(endpoint)),
+        Kind::Reply => (b"R", None),
+        Kind::Error => (b"E", None),
     };
-    // Written as one, since the length of it all comes first and the body may be large.
     let mut head = vec![b'l'];
-    write_bytes(&mut head, kind);
-    write_int(&mut head, (*id).into());
+    write_bytes(&mut head, name);
+    write_int(&mut head, id.into());
     if let Some(endpoint) = endpoint {
         write_bytes(&mut head, endpoint.as_bytes());
     }
-    head.extend_from_slice(format!("{}:", body.len()).as_bytes());
-    let length = [head.len(), body.len(), 1].iter().fold(0, |sum: usize, part| sum.saturating_add(*part));
-    let mut out = format!("{length}:").into_bytes();
-    out.reserve_exact(length);
-    out.extend_from_slice(&head);
+    head.extend_from_slice(format!("{length}:").as_bytes());
+    let list =
+        [head.len(), length, BEHIND.len()].iter().fold(0, |sum: usize, part| sum.saturating_add(*part));
+    let mut before = format!("{list}:").into_bytes();
+    before.append(&mut head);
+    (before, BEHIND)
+}
+
+/// The frame as bytes, its length prefix included; see [`around`].
+pub fn encode(frame: &Frame) -> Vec<u8> {
+    let (kind, id, body) = match frame {
+        Frame::Command { id, endpoint, body } => (Kind::Command(endpoint), id, body),
+        Frame::Reply { id, body } => (Kind::Reply, id, body),
+        Frame::Error { id, body } => (Kind::Error, id, body),
+    };
+    let (mut out, behind) = around(kind, *id, body.len());
+    out.reserve_exact(body.len().saturating_add(behind.len()));
     out.extend_from_slice(body);
-    out.push(b'e');
+    out.extend_from_slice(behind);
     out
 }
 
@@ -100,7 +131,7 @@ impl Decoder {
     }
 
     /// Takes bytes as they arrive. Call [`Self::next`] until it gives `None` before pushing more:
-    /// then at most one frame and what was pushed last is held.
+    /// then at most one frame and what was pushed last is held. (Frames that were handed out hold what is theirs.)
     pub fn push(&mut self, bytes: &[u8]) {
         if self.failed.is_some() {
             return;
@@ -136,10 +167,20 @@ impl Decoder {
     fn read(&mut self) -> Result<Option<Frame>, FrameError> {
         let rest = self.buffer.get(self.done..).unwrap_or_default();
         let Some((from, length)) = prefix(rest)? else { return Ok(None) };
-        let Some(content) = rest.get(from..from.saturating_add(length)) else { return Ok(None) };
-        let frame = parse(content)?;
-        self.done = self.done.saturating_add(from).saturating_add(length);
-        Ok(Some(frame))
+        let whole = from.saturating_add(length);
+        let Some(content) = rest.get(from..whole) else { return Ok(None) };
+        if length < LARGE {
+            let frame = parse(content, Bytes::copy_from_slice)?;
+            self.done = self.done.saturating_add(whole);
+            return Ok(Some(frame));
+        }
+        // The buffer goes with the frame, and what has come behind it begins a new one.
+        let end = self.done.saturating_add(whole);
+        let behind = self.buffer.split_off(end.min(self.buffer.len()));
+        let held = Bytes::from(std::mem::replace(&mut self.buffer, behind));
+        let content = held.slice(self.done.saturating_add(from)..);
+        self.done = 0;
+        parse(&content, |body| content.slice_ref(body)).map(Some)
     }
 }
 
@@ -162,14 +203,15 @@ fn prefix(bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
     }
 }
 
-fn parse(content: &[u8]) -> Result<Frame, FrameError> {
+/// Reads a list; `own` makes a body of its own of a part of it.
+fn parse(content: &[u8], own: impl Fn(&[u8]) -> Bytes) -> Result<Frame, FrameError> {
     let mut list = ListReader::new(content)?;
     let kind = list.bytes()?;
     let id = list.u64()?;
     let frame = match kind {
-        b"C" => Frame::Command { id, endpoint: list.text()?.to_owned(), body: list.bytes()?.to_vec() },
-        b"R" => Frame::Reply { id, body: list.bytes()?.to_vec() },
-        b"E" => Frame::Error { id, body: list.bytes()?.to_vec() },
+        b"C" => Frame::Command { id, endpoint: list.text()?.to_owned(), body: own(list.bytes()?) },
+        b"R" => Frame::Reply { id, body: own(list.bytes()?) },
+        b"E" => Frame::Error { id, body: own(list.bytes()?) },
         _ => return Err(FrameError::Kind),
     };
     if list.is_empty() { Ok(frame) } else { Err(BtError::Trailing(content.len()).into()) }

@@ -1,6 +1,7 @@
 //! What nodes say to each other besides frames: onion relay, forwarded writes, pushed messages
 //! (storage-and-onion 4.5, 5.1, 5.2, 5.6).
 
+use bytes::Bytes;
 use conclave_crypto::AccountId;
 
 use crate::bt::{BtError, DictReader, DictWriter, ListReader, ListWriter};
@@ -44,24 +45,34 @@ pub enum PeerError {
 }
 
 impl OnionRelay {
-    /// As a bt dictionary.
-    pub fn encode(&self) -> Vec<u8> {
-        DictWriter::new()
-            .bytes("data", &self.data)
+    /// What comes before [`Self::data`] in [`Self::encode`], and what after it: the layer itself need not be copied.
+    pub fn around(&self) -> (Vec<u8>, Vec<u8>) {
+        let behind = DictWriter::new()
             .bytes("enc_type", &self.enc_type)
             .bytes("ephemeral_key", self.ephemeral_key)
             .int("hop_no", self.hop_no)
-            .finish()
+            .finish();
+        // `data` is the first key of all.
+        let (open, behind) = behind.split_at(1);
+        ([open, format!("4:data{}:", self.data.len()).as_bytes()].concat(), behind.to_vec())
     }
 
-    /// Reads a bt dictionary. A missing cipher is [`DEFAULT_ENC_TYPE`], a hop below 1 is 1.
+    /// As a bt dictionary.
+    pub fn encode(&self) -> Vec<u8> {
+        let (before, behind) = self.around();
+        [before.as_slice(), &self.data, &behind].concat()
+    }
+
+    /// Reads a bt dictionary. A missing cipher is [`DEFAULT_ENC_TYPE`], a hop below 1 is 1. The layer stays in its buffer if
+    /// nobody else holds that.
     ///
     /// # Errors
     /// For a missing field, and for more than [`MAX_HOPS`] hops.
-    pub fn decode(bytes: &[u8]) -> Result<Self, PeerError> {
-        let mut dict = DictReader::new(bytes)?;
+    pub fn decode(bytes: Bytes) -> Result<Self, PeerError> {
+        let mut dict = DictReader::new(&bytes)?;
         let missing = |key: &str| BtError::Missing(key.to_owned());
-        let data = dict.take_bytes("data")?.ok_or_else(|| missing("data"))?.to_vec();
+        let data = dict.take_bytes("data")?.ok_or_else(|| missing("data"))?;
+        let data = bytes.slice_ref(data);
         let enc_type = dict.take_text("enc_type")?.unwrap_or(DEFAULT_ENC_TYPE).to_owned();
         let ephemeral_key = dict.take_array("ephemeral_key")?.ok_or_else(|| missing("ephemeral_key"))?;
         let hop_no = dict.take_i64("hop_no")?.ok_or_else(|| missing("hop_no"))?;
@@ -69,16 +80,18 @@ impl OnionRelay {
         if hop_no > MAX_HOPS {
             return Err(PeerError::TooManyHops);
         }
-        Ok(Self { data, enc_type, ephemeral_key, hop_no })
+        drop(bytes);
+        Ok(Self { data: data.into(), enc_type, ephemeral_key, hop_no })
     }
 }
 
-/// `[code, body]`: how a node answers a relayed layer over QUIC (5.6).
-pub fn encode_relay_reply(code: u16, body: &[u8]) -> Vec<u8> {
-    ListWriter::new().int(u64::from(code)).bytes(body).finish()
+/// `[code, body]`: how a node answers a relayed layer over QUIC (5.6). Here what comes before a body of `length` bytes, and
+/// what after it: an answer passes through without being copied.
+pub fn around_relay_reply(code: u16, length: usize) -> (Vec<u8>, &'static [u8]) {
+    (format!("li{code}e{length}:").into_bytes(), b"e")
 }
 
-/// Reads [`encode_relay_reply`].
+/// Reads [`around_relay_reply`] with its body.
 ///
 /// # Errors
 /// If it is none.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use conclave_crypto::{AccountId, Ed25519Secret, IdPrefix, Signature};
 use conclave_proto::bt::{DictReader, Int, Value};
 use conclave_proto::btstream::{self, Decoder, Frame};
@@ -32,7 +33,13 @@ fn bt_value() -> impl Strategy<Value = Value> {
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
-    let body = || vec(any::<u8>(), 0..200);
+    // Those around 32 KiB and above keep the buffer they came in.
+    let body = || {
+        prop_oneof![
+            4 => vec(any::<u8>(), 0..200).prop_map(Bytes::from),
+            1 => (any::<u8>(), 32_700_usize..33_000).prop_map(|(byte, length)| vec![byte; length].into()),
+        ]
+    };
     prop_oneof![
         (any::<u64>(), "[a-z_]{1,20}", body()).prop_map(|(id, endpoint, body)| Frame::Command {
             id,
@@ -218,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn frames_arrive_whole_however_they_are_cut(frames in vec(frame(), 1..5), cut in 1usize..50) {
+    fn frames_arrive_whole_however_they_are_cut(frames in vec(frame(), 1..5), cut in prop_oneof![1usize..50, 10_000usize..70_000]) {
         let bytes: Vec<u8> = frames.iter().flat_map(btstream::encode).collect();
         let mut decoder = Decoder::new();
         let mut arrived = Vec::new();
@@ -344,7 +351,7 @@ proptest! {
     fn no_bytes_make_a_decoder_panic(bytes in vec(any::<u8>(), 0..300), text in ".{0,200}") {
         let _ = Value::decode(&bytes);
         let _ = DictReader::new(&bytes);
-        let _ = OnionRelay::decode(&bytes);
+        let _ = OnionRelay::decode(bytes.clone().into());
         let _ = decode_push(&bytes);
         let _ = MonitorRequest::decode(&bytes);
         let _ = combined::decode(&bytes);

@@ -1,6 +1,7 @@
 //! What is refused, and how; what is tolerated, and why.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use bytes::Bytes;
 use conclave_crypto::{AccountId, Ed25519Secret, IdPrefix};
 use conclave_proto::bt::{BtError, DictReader, DictWriter, MAX_DEPTH, Value};
 use conclave_proto::btstream::{self, Decoder, Frame, FrameError, MAX_FRAME};
@@ -87,7 +88,7 @@ fn a_broken_stream_stays_broken_and_holds_nothing() {
         decoder.push(bytes);
         let found = decoder.next();
         assert!(matches!(&found, Err(found) if *found == error || bytes.starts_with(b"9:")), "{found:?}");
-        decoder.push(&btstream::encode(&Frame::Reply { id: 1, body: vec![] }));
+        decoder.push(&btstream::encode(&Frame::Reply { id: 1, body: Bytes::new() }));
         assert!(decoder.next().is_err());
         assert_eq!(decoder.pending(), 0);
     }
@@ -358,10 +359,10 @@ fn an_envelope_must_have_content_and_a_whole_signature() {
 fn a_relayed_layer_names_its_cipher_or_means_the_oldest() {
     let bytes =
         DictWriter::new().bytes("data", "x").bytes("ephemeral_key", [1; 32]).int("hop_no", -3i64).finish();
-    let relay = OnionRelay::decode(&bytes).unwrap();
+    let relay = OnionRelay::decode(bytes.into()).unwrap();
     assert_eq!((relay.enc_type.as_str(), relay.hop_no), (DEFAULT_ENC_TYPE, 1));
     let far = OnionRelay { hop_no: 16, ..relay };
-    assert_eq!(OnionRelay::decode(&far.encode()), Err(PeerError::TooManyHops));
+    assert_eq!(OnionRelay::decode(far.encode().into()), Err(PeerError::TooManyHops));
 }
 
 #[test]

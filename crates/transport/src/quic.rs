@@ -5,6 +5,7 @@
 //! caller says which keys may, on the clients' protocol any will do. Requests are answered out of
 //! order, and lanes (a stream each) keep a large answer from holding up a small one.
 
+mod body;
 mod connection;
 mod endpoint;
 mod pool;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use conclave_proto::btstream;
 
+pub use body::Body;
 pub use connection::{Connection, Notification};
 pub use endpoint::{Endpoint, Options};
 pub use pool::{PeerState, Pool};
@@ -102,7 +104,7 @@ pub struct Peer {
 }
 
 /// The answer to a request: a reply, or an error body.
-pub type Answer = Result<Bytes, Bytes>;
+pub type Answer = Result<Body, Bytes>;
 /// An answer to come.
 pub type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// One request as it came in.

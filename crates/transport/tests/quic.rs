@@ -8,7 +8,7 @@ use std::time::Duration;
 use conclave_crypto::Ed25519Secret;
 use conclave_transport::Deadline;
 use conclave_transport::quic::{
-    Alpn, Asked, DialError, Endpoint, Handler, Lane, MAX_REQUEST_BYTES, MAX_RUNNING_REQUESTS, Options,
+    Alpn, Asked, Body, DialError, Endpoint, Handler, Lane, MAX_REQUEST_BYTES, MAX_RUNNING_REQUESTS, Options,
     PeerState, Pool, RequestError,
 };
 use tokio::sync::{Notify, mpsc};
@@ -31,7 +31,7 @@ fn echo(listed: &[u8]) -> Options {
             match endpoint.as_str() {
                 "tell" => {
                     tokio::spawn(async move { notifier.notify("told", body).await });
-                    Ok(bytes::Bytes::new())
+                    Ok(Body::default())
                 }
                 "idle" => {
                     place.give_back();

@@ -19,8 +19,9 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime}
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn server() -> Endpoint {
-    let handler: Handler =
-        Arc::new(|asked| Box::pin(async move { Ok(asked.body.iter().rev().copied().collect()) }));
+    let handler: Handler = Arc::new(|asked| {
+        Box::pin(async move { Ok(asked.body.iter().rev().copied().collect::<Vec<u8>>().into()) })
+    });
     Endpoint::listen(LOOPBACK, &Ed25519Secret::from_seed(&[1; 32]), Options::new(handler)).unwrap()
 }
 

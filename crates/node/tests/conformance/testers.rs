@@ -51,7 +51,7 @@ async fn tested(played: impl Fn(&Ed25519Public) -> Played) -> (bool, Asked, Ed25
     let options = Options {
         is_node: Arc::new(|_| true),
         ..Options::new(Arc::new(move |_| {
-            Box::pin(async move { pong.map(|pong| pong.into()).ok_or_else(|| "no".into()) })
+            Box::pin(async move { pong.map(|pong| pong.as_bytes().into()).ok_or_else(|| "no".into()) })
         }))
     };
     let address = (record.ip, record.quic_port).into();

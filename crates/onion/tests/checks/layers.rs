@@ -148,5 +148,5 @@ pub fn check_sn_onion_request_bt(value: &Value) -> Result<(), String> {
     };
     let bytes = hex_of(value, "hex")?;
     same("bt", relay.encode(), bytes.clone())?;
-    same("read", OnionRelay::decode(&bytes).map_err(as_text)?, relay)
+    same("read", OnionRelay::decode(bytes.into()).map_err(as_text)?, relay)
 }

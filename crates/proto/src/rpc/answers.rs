@@ -81,12 +81,12 @@ impl Answer {
             _ => self.bytes(as_bt),
         };
         if self.code == 200 {
-            return Frame::Reply { id, body };
+            return Frame::Reply { id, body: body.into() };
         }
         let reason = status::reason(self.code).unwrap_or("Unknown");
         let mut error = format!("{} {reason}\n\n", self.code).into_bytes();
         error.extend(body);
-        Frame::Error { id, body: error }
+        Frame::Error { id, body: error.into() }
     }
 
     /// The value inside the answer of a batch or of an onion reply: binary becomes base64 in JSON.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use conclave_proto::btstream::{self, Frame};
 use conclave_proto::monitor::{self, MonitorRequest, Notification, Watched};
@@ -95,12 +96,12 @@ pub fn check_monitor_wire(value: &Value) -> Outcome {
 }
 
 pub fn check_bt_request_stream(value: &Value) -> Outcome {
-    let command = Frame::Command { id: 1, endpoint: "snode_ping".into(), body: Vec::new() };
+    let command = Frame::Command { id: 1, endpoint: "snode_ping".into(), body: Bytes::new() };
     same("command_hex", btstream::encode(&command), bytes(value, "command_hex")?)?;
     for (key, frame) in [
         ("command_ascii", command),
-        ("reply_ascii", Frame::Reply { id: 1, body: b"pong".to_vec() }),
-        ("error_ascii", Frame::Error { id: 1, body: b"Invalid endpoint 'x'".to_vec() }),
+        ("reply_ascii", Frame::Reply { id: 1, body: "pong".into() }),
+        ("error_ascii", Frame::Error { id: 1, body: "Invalid endpoint 'x'".into() }),
     ] {
         let theirs = text(value, key)?.as_bytes();
         same(key, btstream::encode(&frame).as_slice(), theirs)?;
@@ -121,7 +122,7 @@ pub fn check_sn_onion_request_bt(value: &Value) -> Outcome {
         hop_no: number(fields, "hop_no")?,
     };
     let wire = bytes(value, "hex")?;
-    same("decoded", OnionRelay::decode(&wire).map_err(err)?, relay.clone())?;
+    same("decoded", OnionRelay::decode(wire.clone().into()).map_err(err)?, relay.clone())?;
     same("encoded", relay.encode(), wire)
 }
 

@@ -45,7 +45,7 @@ pub fn check_rpc_requests(value: &Value) -> Outcome {
 
 pub fn check_quic_frames(value: &Value) -> Outcome {
     let stamp = Stamp { t: Timestamp(1_700_000_000_000), hf: [19, 6] };
-    let command = Frame::Command { id: 1, endpoint: "info".into(), body: b"{}".to_vec() };
+    let command = Frame::Command { id: 1, endpoint: "info".into(), body: "{}".into() };
     same("command", btstream::encode(&command).as_slice(), text(value, "command_info_ascii")?.as_bytes())?;
 
     let answer = Answer::ok(Dict::from([("t".into(), stamp.t.into())]));
@@ -80,7 +80,7 @@ pub fn check_quic_frames(value: &Value) -> Outcome {
     same("stream", bytes(value, "stream_with_all_four_hex")?.as_slice(), all.as_bytes())?;
 
     let onion = other("storage-onion", "onion_request_full");
-    let body = bytes(&onion["cases"][0], "guard_body")?;
+    let body = bytes(&onion["cases"][0], "guard_body")?.into();
     let command = btstream::encode(&Frame::Command { id: 4, endpoint: "onion_req".into(), body });
     let prefix = text(value, "onion_req_command_prefix_for_case_0_ascii")?;
     let prefix = prefix.strip_suffix("...").ok_or("no prefix")?.as_bytes();

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use conclave_proto::btstream::{self, Frame};
+use conclave_proto::btstream::{self, Frame, Kind};
 use quinn::{ConnectionError, SendStream, VarInt};
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::stream::{self, FRAME_OVERHEAD, Frames, Service};
-use super::{Answer, CLOSE_NOT_A_NODE, Handler, Lane, Peer, RequestError};
+use super::{Body, CLOSE_NOT_A_NODE, Handler, Lane, Peer, RequestError};
 use crate::Deadline;
 
 /// The application close code when nothing is wrong.
@@ -64,6 +64,9 @@ impl WeakConnection {
     }
 }
 
+/// An answer as it has come: a reply, or an error body.
+type Arrived = Result<Bytes, Bytes>;
+
 /// The sending half of a lane, and who waits for what on it.
 struct LaneStream {
     send: tokio::sync::Mutex<SendStream>,
@@ -73,7 +76,7 @@ struct LaneStream {
 #[derive(Default)]
 struct Waiting {
     next_id: u64,
-    by_id: HashMap<u64, oneshot::Sender<Answer>>,
+    by_id: HashMap<u64, oneshot::Sender<Arrived>>,
     /// Why nothing will be answered any more.
     ended: Option<String>,
 }
@@ -117,10 +120,10 @@ impl Connection {
         &self,
         lane: Lane,
         endpoint: &str,
-        body: &[u8],
+        body: impl Into<Body>,
         deadline: Deadline,
     ) -> Result<Bytes, RequestError> {
-        let asked = deadline.run(self.ask(lane, endpoint, body));
+        let asked = deadline.run(self.ask(lane, endpoint, body.into()));
         tokio::pin!(asked);
         let heard = self.heard();
         let silence = SILENCE.max(self.inner.connection.rtt() * SILENT_ROUND_TRIPS);
@@ -178,7 +181,7 @@ impl Connection {
         self.inner.connection.stats().udp_rx.datagrams
     }
 
-    async fn ask(&self, lane: Lane, endpoint: &str, body: &[u8]) -> Result<Bytes, RequestError> {
+    async fn ask(&self, lane: Lane, endpoint: &str, body: Body) -> Result<Bytes, RequestError> {
         if endpoint.len() + body.len() + FRAME_OVERHEAD > btstream::MAX_FRAME {
             return Err(RequestError::TooLarge);
         }
@@ -186,13 +189,13 @@ impl Connection {
         let (answered, answer) = oneshot::channel();
         let id = stream.register(answered)?;
         let forget = Forget { stream: &stream, id };
-        let frame =
-            btstream::encode(&Frame::Command { id, endpoint: endpoint.to_owned(), body: body.to_vec() });
+        let (before, behind) = btstream::around(Kind::Command(endpoint), id, body.len());
+        let mut pieces = body.between(before, behind).into_pieces();
         {
             // Given up here half-way, the frame would be cut: a lane whose write was interrupted is closed.
             let mut send = WholeWrite { guard: stream.send.lock().await, done: false };
             // Also the wait for a slow peer ends with the deadline of the request.
-            let written = send.guard.write_chunk(Bytes::from(frame)).await;
+            let written = send.guard.write_all_chunks(&mut pieces).await;
             send.done = written.is_ok();
             written.map_err(|e| RequestError::Closed(e.to_string()))?;
         }
@@ -257,7 +260,7 @@ impl LaneStream {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn register(&self, answered: oneshot::Sender<Answer>) -> Result<u64, RequestError> {
+    fn register(&self, answered: oneshot::Sender<Arrived>) -> Result<u64, RequestError> {
         let mut waiting = self.lock();
         if let Some(reason) = &waiting.ended {
             return Err(RequestError::Closed(reason.clone()));
@@ -280,11 +283,11 @@ impl LaneStream {
 async fn read_answers(mut frames: Frames, stream: Arc<LaneStream>, told: broadcast::Sender<Notification>) {
     let reason = loop {
         let (id, answer) = match frames.next().await {
-            Ok(Some((Frame::Reply { id, body }, _))) => (id, Ok(body.into())),
-            Ok(Some((Frame::Error { id, body }, _))) => (id, Err(body.into())),
+            Ok(Some((Frame::Reply { id, body }, _))) => (id, Ok(body)),
+            Ok(Some((Frame::Error { id, body }, _))) => (id, Err(body)),
             Ok(Some((Frame::Command { endpoint, body, .. }, _))) => {
                 // Nobody may be listening.
-                let _ = told.send(Notification { endpoint, body: body.into() });
+                let _ = told.send(Notification { endpoint, body });
                 continue;
             }
             Ok(None) => break "the peer ended the stream".to_owned(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use tokio::time::Instant;
 
-use super::{Alpn, Connection, DialError, Endpoint, Lane, RequestError};
+use super::{Alpn, Body, Connection, DialError, Endpoint, Lane, RequestError};
 use crate::Deadline;
 
 /// How long a peer is left alone after a failed dial; doubled with each further one.
@@ -76,7 +76,7 @@ impl Pool {
         endpoint: &Endpoint,
         (key, address): (Ed25519Public, SocketAddr),
         lane: Lane,
-        command: (&str, &[u8]),
+        (command, body): (&str, impl Into<Body>),
         deadline: Deadline,
     ) -> Result<Bytes, RequestError> {
         let entry = self.entry(key);
@@ -84,7 +84,7 @@ impl Pool {
             Ok(connected) => connected?,
             Err(_) => return Err(RequestError::Dial(DialError::Timeout)),
         };
-        connection.request(lane, command.0, command.1, deadline).await
+        connection.request(lane, command, body, deadline).await
     }
 
     /// Remembers a connection the peer made to us, and that the peer is alive. One that we dialled

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
-use conclave_proto::btstream::{self, Decoder, Frame, MAX_FRAME};
+use conclave_proto::btstream::{self, Decoder, Frame, Kind, MAX_FRAME};
 use quinn::{RecvStream, SendStream, VarInt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::{
-    Alpn, AnswerFuture, Asked, Handler, MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_OF_NODE, MAX_RUNNING_REQUESTS,
-    MAX_RUNNING_REQUESTS_OF_NODE, Peer, STALL_TIMEOUT,
+    Alpn, AnswerFuture, Asked, Body, Handler, MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_OF_NODE,
+    MAX_RUNNING_REQUESTS, MAX_RUNNING_REQUESTS_OF_NODE, Peer, STALL_TIMEOUT,
 };
 
 /// Read at once; large frames arrive in many pieces anyway.
@@ -282,7 +282,7 @@ async fn read_commands(
         let asked = Asked {
             peer: service.peer,
             endpoint,
-            body: Bytes::from(body),
+            body,
             place: place.clone(),
             notifier: Notifier(Arc::clone(&service.first)),
         };
@@ -308,28 +308,31 @@ enum Outgoing {
 }
 
 impl Outgoing {
-    /// The frame. Commands are numbered with `next_id`, as the wire demands; nobody answers them.
-    fn encode(self, next_id: &mut u64) -> Vec<u8> {
-        let (id, answer, _place) = match self {
-            Self::Reply { id, answer, place } => (id, answer, place),
-            Self::Command { endpoint, body } => {
+    /// The frame, and the place to be given back when it is written. Commands are numbered with `next_id`, as the wire demands;
+    /// nobody answers them.
+    fn into_pieces(self, next_id: &mut u64) -> (Vec<Bytes>, Option<Place>) {
+        let fits = |length: usize| length + FRAME_OVERHEAD <= MAX_FRAME;
+        let endpoint;
+        let (kind, id, body, place) = match self {
+            Self::Command { endpoint: to, body } => {
                 *next_id += 1;
-                return btstream::encode(&Frame::Command { id: *next_id, endpoint, body: body.into() });
+                endpoint = to;
+                (Kind::Command(&endpoint), *next_id, Body::from(body), None)
             }
-        };
-        btstream::encode(&match answer {
-            Some(Ok(body)) if body.len() + FRAME_OVERHEAD <= MAX_FRAME => {
-                Frame::Reply { id, body: body.into() }
+            Self::Reply { id, answer: Some(Ok(body)), place } if fits(body.len()) => {
+                (Kind::Reply, id, body, Some(place))
             }
-            Some(Err(body)) if body.len() + FRAME_OVERHEAD <= MAX_FRAME => {
-                Frame::Error { id, body: body.into() }
+            Self::Reply { id, answer: Some(Err(body)), place } if fits(body.len()) => {
+                (Kind::Error, id, body.into(), Some(place))
             }
             // Lost, or too large to be an answer: in both cases our own mistake.
-            _ => {
+            Self::Reply { id, place, .. } => {
                 tracing::error!("a request handler gave no usable answer");
-                Frame::Error { id, body: HANDLER_LOST.to_vec() }
+                (Kind::Error, id, HANDLER_LOST.into(), Some(place))
             }
-        })
+        };
+        let (before, behind) = btstream::around(kind, id, body.len());
+        (body.between(before, behind).into_pieces(), place)
     }
 }
 
@@ -353,11 +356,12 @@ async fn survive(handler: impl FnOnce() -> AnswerFuture) -> Option<super::Answer
 async fn write_replies(stream: &mut SendStream, mut replies: mpsc::Receiver<Outgoing>) {
     let mut next_id = 0;
     while let Some(reply) = replies.recv().await {
-        let frame = reply.encode(&mut next_id);
-        let mut rest = frame.as_slice();
+        let (mut pieces, _place) = reply.into_pieces(&mut next_id);
+        let mut rest = pieces.as_mut_slice();
         while !rest.is_empty() {
-            match tokio::time::timeout(STALL_TIMEOUT, stream.write(rest)).await {
-                Ok(Ok(written)) => rest = rest.get(written..).unwrap_or_default(),
+            match tokio::time::timeout(STALL_TIMEOUT, stream.write_chunks(rest)).await {
+                // What has gone in part begins where it goes on.
+                Ok(Ok(written)) => rest = rest.get_mut(written.chunks..).unwrap_or_default(),
                 _ => return,
             }
         }
