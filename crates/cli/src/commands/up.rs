@@ -1,6 +1,8 @@
-//! `conclave up`: a private network and two accounts to try it.
+//! `conclave up`: a private network and two accounts to try it. One that a passphrase protects stays locked if the passphrase
+//! given does not open it: the page asks for it, and so does every command.
 
 use conclave_client::profile::{DataDir, ProfileName, Protection, Unlock};
+use conclave_client::types::AccountInfo;
 use conclave_client::{Account, ClientOptions, accounts};
 use conclave_crypto::AccountId;
 use conclave_devnet::Devnet;
@@ -78,7 +80,10 @@ async fn people(
         let profile = ProfileName::new(name)?;
         let options = ClientOptions { network: Some(network.clone()), ..ClientOptions::default() };
         let session = if context.data_dir.profile(&profile).exists() {
-            Account::open(&context.data_dir, &profile, &Unlock::KeyFile, &options).await?
+            match open(context, &profile, &options).await? {
+                Some(session) => session,
+                None => continue,
+            }
         } else {
             make(&context.data_dir, &profile, name, network, options).await?
         };
@@ -87,13 +92,39 @@ async fn people(
         sessions.push(session);
         fetched?;
     }
-    introduce(sessions).await?;
-    let mut profiles = Vec::new();
+    let mut known = Vec::new();
     for session in sessions.iter() {
-        let account = session.info().await?;
-        profiles.push(json!({"name": account.profile, "account_id": account.account_id}));
+        known.push((session, session.info().await?));
     }
-    Ok(profiles)
+    introduce(&known).await?;
+    let profile = |name: &&str| match known.iter().find(|(_, account)| account.profile == **name) {
+        Some((_, account)) => json!({"name": name, "account_id": account.account_id}),
+        None => json!({"name": name, "locked": true}),
+    };
+    Ok(PEOPLE.iter().map(profile).collect())
+}
+
+/// Opens a profile; `None` if it needs a passphrase that was not given.
+async fn open(
+    context: &Context,
+    profile: &ProfileName,
+    options: &ClientOptions,
+) -> Result<Option<Account>, Failure> {
+    let refused = match Account::open(&context.data_dir, profile, &Unlock::KeyFile, options).await {
+        Err(error) if error.kind() == "passphrase_needed" => error,
+        opened => return Ok(Some(opened?)),
+    };
+    let refused = match context.passphrase()? {
+        None => refused,
+        Some(given) => {
+            match Account::open(&context.data_dir, profile, &Unlock::Passphrase(&given), options).await {
+                Err(error) if error.kind() == "wrong_passphrase" => error,
+                opened => return Ok(Some(opened?)),
+            }
+        }
+    };
+    context.output.note(&format!("{refused}; it stays locked"));
+    Ok(None)
 }
 
 async fn make(
@@ -112,13 +143,12 @@ async fn make(
 }
 
 /// Each knows the other by name, so that `send bob` works.
-async fn introduce(sessions: &[Account]) -> Result<(), Failure> {
-    for (own, name) in sessions.iter().zip(PEOPLE) {
-        for (other, other_name) in sessions.iter().zip(PEOPLE) {
-            let (Some(client), true) = (own.client(), name != other_name) else { continue };
-            let account = other.info().await?;
-            if let Ok(id) = AccountId::from_hex(&account.account_id) {
-                client.introduce(&id, other_name).await?;
+async fn introduce(known: &[(&Account, AccountInfo)]) -> Result<(), Failure> {
+    for (session, own) in known {
+        for (_, other) in known {
+            let (Some(client), true) = (session.client(), own.profile != other.profile) else { continue };
+            if let Ok(id) = AccountId::from_hex(&other.account_id) {
+                client.introduce(&id, &other.profile).await?;
             }
         }
     }
@@ -132,7 +162,11 @@ fn welcome(context: &Context, args: &Up, profiles: &[serde_json::Value], shown: 
     ];
     for profile in profiles {
         let text = |name: &str| profile.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-        lines.push(format!("  {:<6} {}", text("name"), text("account_id")));
+        let id = match text("account_id") {
+            "" => "locked by its passphrase",
+            id => id,
+        };
+        lines.push(format!("  {:<6} {id}", text("name")));
     }
     let (listen, status) = (context.again("listen", "bob"), context.again("status", "alice"));
     let (send, up) = (context.again("send bob \"Hello, Bob\"", "alice"), context.again("up", "default"));
