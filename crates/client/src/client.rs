@@ -578,7 +578,7 @@ impl Client {
             trouble,
             bytes_sent: network.traffic().0,
             bytes_received: network.traffic().1,
-            largest_file: network.file().max_file(),
+            largest_file: self.largest_file(),
         })
     }
 

@@ -127,6 +127,11 @@ impl Error {
         Self::Store(StoreError::TooLarge { what, size, limit })
     }
 
+    /// A message with more files than one can have.
+    pub fn too_many_files(files: usize, limit: usize) -> Self {
+        FileError::TooMany { files, limit }.into()
+    }
+
     /// A mistake of the program.
     pub fn bug(detail: impl Into<String>) -> Self {
         StoreError::Bug(detail.into()).into()
@@ -166,7 +171,7 @@ impl Error {
             Self::Preview(PreviewError::BadProxy(_)) => "bad_proxy",
             Self::Preview(PreviewError::NotPublic(_)) => "not_public",
             Self::Preview(_) => "no_preview",
-            Self::File(FileError::TooLarge { .. }) => "too_large",
+            Self::File(FileError::TooLarge { .. } | FileError::TooMany { .. }) => "too_large",
             Self::File(FileError::NotHere) => "file_not_here",
             Self::File(FileError::Damaged(_)) => "file_damaged",
             Self::File(FileError::NotStripped(_)) => "not_stripped",
@@ -237,6 +242,7 @@ impl Error {
             | Self::File(
                 FileError::NotAFile(_)
                 | FileError::TooLarge { .. }
+                | FileError::TooMany { .. }
                 | FileError::NotHere
                 | FileError::NotStripped(_)
                 | FileError::NotAVoice(_)

@@ -15,6 +15,7 @@ use conclave_proto::content::{
 use conclave_proto::file_url::FileUrl;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use unicode_segmentation::UnicodeSegmentation as _;
 
 pub(crate) use compose::{Profile, Speech, sync_copy};
 pub use files::FileKey;
@@ -498,6 +499,12 @@ pub(crate) fn is_emoji_like(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_EMOJI_BYTES
         && !text.chars().any(|c| c.is_control() || c.is_whitespace() || (c.is_alphabetic() && !is_emoji(c)))
+}
+
+/// Whether it is a single emoji, as one gives it oneself. Others are believed more: their programs may know newer ones.
+pub(crate) fn is_one_emoji(text: &str) -> bool {
+    // Digits are emoji with the sign of a key around them alone.
+    is_emoji_like(text) && !text.is_ascii() && text.graphemes(true).count() == 1
 }
 
 impl File {

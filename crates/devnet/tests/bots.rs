@@ -85,6 +85,18 @@ fn requests_on_standard_input_are_answered_until_it_ends() {
     );
     let typo = ask(&mut rpc, 6, "send", json!({"to": "me", "txt": "x"}));
     assert!(typo["error"]["message"].as_str().unwrap().contains("text"), "it names what there is: {typo}");
+    // Paths are those of the program that asks, also through the process of another program, which is somewhere else.
+    let folder = home.path().join("elsewhere");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("here.txt"), "found").unwrap();
+    let mut other = home.start_with(&["rpc", "--profile", "alice"], |command| {
+        command.current_dir(&folder);
+    });
+    let note = other.ask("send", json!({"to": "me", "attachments": [{"path": "here.txt"}]}));
+    let saved = other.ask("save_file", json!({"id": note["id"], "to": "copy.txt"}));
+    assert_eq!(saved["attachments"][0]["path"], folder.join("copy.txt").to_str().unwrap());
+    assert_eq!(std::fs::read(folder.join("copy.txt")).unwrap(), b"found");
+    assert_eq!(other.end_of_input(), Some(0));
     // Another command on the same profile meanwhile.
     let history = home.run(&["history", "me", "--profile", "alice", "--offline"]).ok().events("message");
     assert_eq!(history[0]["text"], "a note");

@@ -189,6 +189,11 @@ async fn where_swarms_keep_no_files_they_go_to_the_file_server_that_the_network_
     let refused = doors::send_message(&alice.client, &bob.id, attached(&large)).await.unwrap_err();
     assert_eq!(refused.kind(), "too_large");
     assert!(refused.to_string().contains("9800000"), "{refused}");
+    assert_eq!(
+        alice.client.status().await.unwrap().largest_file,
+        9_800_000,
+        "whoever chooses a file is told before"
+    );
     for device in devices {
         device.stop().await;
     }

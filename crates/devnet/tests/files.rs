@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use common::{Home, Net, Running, signal};
 use conclave_crypto::hash::Blake2b;
 use conclave_testkit::seeds::is_long;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A file of so many bytes, each different from its neighbours, written a piece at a time.
 fn write_file(path: &Path, size: u64) {
@@ -129,15 +129,9 @@ fn a_file_arrives_as_it_was_and_goes_with_its_message() {
     let deleting = home.start(&["listen", "--profile", "alice"]);
     let mut hearing = home.start(&["listen", "--profile", "bob"]);
     hearing.until("changed");
-    for _ in 0..600 {
-        if chunks_on_nodes(&home) == 0 && !path.exists() {
-            break;
-        }
-        // Deleting is told by nobody: it is looked for.
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    assert_eq!(chunks_on_nodes(&home), 0, "the swarms have forgotten it");
-    assert!(!path.exists(), "and so has who got it");
+    // Deleting is told by nobody: it is looked for.
+    until_so("the swarms have forgotten it", || chunks_on_nodes(&home) == 0);
+    until_so("and so has who got it", || !path.exists());
     for profile in ["alice", "bob"] {
         let left = files_below(&home.path().join("profiles").join(profile).join("files"));
         assert_eq!(left, Vec::<PathBuf>::new());
@@ -195,6 +189,66 @@ fn until_moved(running: &mut Running, percent: u64) {
             return;
         }
     }
+}
+
+/// Waits until something is so that nobody tells.
+fn until_so(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("not within a minute: {what}");
+}
+
+#[test]
+fn a_file_whose_message_is_taken_back_is_sent_no_further_and_leaves_the_swarms() {
+    let home = Home::new();
+    let net = Net::start(&home, 10);
+    let (_, bob) = acquainted(&home);
+    let source = home.path().join("film.bin");
+    write_file(&source, 40_000_000);
+    let mut rpc = home.start(&["rpc", "--profile", "alice"]);
+    rpc.ask("subscribe", json!({}));
+    let sent = rpc.ask("send", json!({"to": bob, "attachments": [{"path": source}]}));
+    // As a program sees it: some of it is there.
+    while rpc.next()["params"]["event"] != "file_progress" {}
+    until_so("chunks on nodes", || chunks_on_nodes(&home) > 0);
+    let state = rpc.ask("take_back", json!({"id": sent["id"]}));
+    assert_eq!(state["state"], "failed", "{state}");
+    let found = rpc.ask("find_message", json!({"id": sent["id"]}));
+    assert_eq!(found["attachments"][0]["state"], "here", "{found}");
+    until_so("no chunk on any node", || chunks_on_nodes(&home) == 0);
+    // It can be sent again, under a key that no node has seen deletions by.
+    let again = rpc.ask("send_again", json!({"id": sent["id"]}));
+    let stored = rpc.ask("wait_for", json!({"id": again["id"], "state": "stored", "timeout_ms": 120_000}));
+    assert_eq!(stored["state"], "stored");
+    assert_eq!(rpc.end_of_input(), Some(0));
+    net.stop();
+}
+
+#[test]
+fn what_listen_was_fetching_when_it_was_killed_is_written_by_who_comes_next() {
+    let home = Home::new();
+    let net = Net::start(&home, 10);
+    let (_, bob) = acquainted(&home);
+    let source = home.path().join("film.bin");
+    write_file(&source, 20_000_000);
+    home.run(&["send", "--profile", "alice", "--timeout", "120", "--attach", source.to_str().unwrap(), &bob])
+        .ok();
+    let mut listening = home.start(&["listen", "--profile", "bob"]);
+    until_moved(&mut listening, 20);
+    listening.kill();
+    // Nothing that knows of it; the message was printed by the one that is gone.
+    let next = home.start(&["listen", "--profile", "bob", "--no-download"]);
+    let downloads = home.path().join("profiles/bob/downloads");
+    until_so("the file in downloads", || {
+        files_below(&downloads).first().is_some_and(|path| path.metadata().unwrap().len() == 20_000_000)
+    });
+    assert_eq!(next.interrupt(), Some(0));
+    assert_eq!(digest(&files_below(&downloads)[0]), digest(&source));
+    net.stop();
 }
 
 #[test]

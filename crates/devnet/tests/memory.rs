@@ -115,22 +115,10 @@ async fn a_hop_holds_what_passes_through_it_once() {
     net.stop().await;
 }
 
-/// Asks a program, and waits for its answer; what it tells meanwhile is passed over.
-fn ask(rpc: &mut Running, method: &str, params: Value) -> Value {
-    rpc.write_line(&json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params}).to_string());
-    loop {
-        let line = rpc.next();
-        if line["id"] == method {
-            assert_eq!(line["error"], Value::Null, "{line}");
-            return line["result"].clone();
-        }
-    }
-}
-
 /// Sends a message and waits until it is stored.
 fn send(rpc: &mut Running, message: Value) -> String {
-    let id = ask(rpc, "send", message)["id"].as_str().unwrap().to_owned();
-    ask(rpc, "wait_for", json!({"id": id, "state": "stored", "timeout_ms": 170_000}));
+    let id = rpc.ask("send", message)["id"].as_str().unwrap().to_owned();
+    rpc.ask("wait_for", json!({"id": id, "state": "stored", "timeout_ms": 170_000}));
     id
 }
 
@@ -157,7 +145,7 @@ fn clients_hold_some_pieces_of_a_file_and_not_the_file() {
     home.listen("bob", 1);
     home.send("bob", &alice, "hello yourself");
     let [mut sender, mut recipient] = ["alice", "bob"].map(|name| home.start(&["rpc", "--profile", name]));
-    ask(&mut recipient, "subscribe", json!({}));
+    recipient.ask("subscribe", json!({}));
     let source = home.path().join("film.bin");
     // Connections, keys and code are there before anything is counted.
     for (size, counts) in [(1_000_000, false), (48_000_000, true)] {
@@ -165,9 +153,9 @@ fn clients_hold_some_pieces_of_a_file_and_not_the_file() {
             (0_u32..size / 4).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_be_bytes()).collect();
         std::fs::write(&source, content).unwrap();
         let before = [&sender, &recipient].map(|rpc| begin_counting(rpc.pid()));
-        let id = send(&mut sender, json!({"to": bob, "text": "", "attachments": [{"path": source}]}));
-        ask(&mut recipient, "fetch", json!({}));
-        ask(&mut recipient, "fetch_file", json!({"id": id}));
+        let id = send(&mut sender, json!({"to": bob, "attachments": [{"path": source}]}));
+        recipient.ask("fetch", json!({}));
+        recipient.ask("fetch_file", json!({"id": id}));
         until_here(&mut recipient, &id);
         if counts {
             counted("who sends", sender.pid(), before[0]);

@@ -107,7 +107,7 @@ impl Tray {
     pub fn put(&self, file: Handed) -> Result<(), Error> {
         let mut files = self.files();
         if files.len() >= MOST_FILES {
-            return Err(Error::too_large("the list of files", files.len() + 1, MOST_FILES));
+            return Err(Error::too_many_files(files.len() + 1, MOST_FILES));
         }
         let at = files.partition_point(|(other, _)| other.place < file.place);
         files.insert(at, (file, State::Waits));

@@ -24,6 +24,15 @@ pub(super) fn attachments(args: &Send, voice: Option<&StagedFile>) -> Result<Vec
     if let Some(staged) = voice {
         return Ok(vec![NewAttachment { voice: true, ..staged.attachment() }]);
     }
+    if let Some(text) =
+        args.text.as_deref().filter(|text| !args.attach.is_empty() && Path::new(text).is_file())
+    {
+        return Err(Failure::usage(
+            "text_is_a_file",
+            format!("{} is a file, and stands where the text does", tame_line(text)),
+            "--attach stands before each file; if this is the text, end it with a space",
+        ));
+    }
     let attachment = |path: &PathBuf| {
         let (voice, as_file) = (args.voice.is_some(), args.as_file);
         Ok(NewAttachment { path: whole(path)?, voice, as_file, ..NewAttachment::default() })
@@ -170,9 +179,17 @@ impl Fetching {
                     news.push(FileNews::Written(path.clone()));
                     continue;
                 }
-                // Its path comes with the event.
-                (AttachmentState::Here, None) => session.save_file(&message.id, place, None).await,
-                (AttachmentState::Remote, _) if asks => session.fetch_file(&message.id, place).await,
+                (AttachmentState::Here, None) if !asks && file.reason.is_some() => {
+                    self.0.remove(&key);
+                    news.push(FileNews::Failed { name, reason });
+                    continue;
+                }
+                // The owner of the profile writes it, also if nobody listens any more; its path comes with the event.
+                (AttachmentState::Here, None) | (AttachmentState::Remote | AttachmentState::Fetching, _)
+                    if asks =>
+                {
+                    session.download_file(&message.id, place).await
+                }
                 (AttachmentState::Remote, _) => {
                     self.0.remove(&key);
                     continue;
@@ -253,7 +270,7 @@ async fn save_over(context: &Context, session: &Account, args: &Save) -> Result<
         let message = fetched(context.output, session, &mut events, &message.id, place, args.timeout).await?;
         let (path, name) = save_one(session, &message, place, &to).await?;
         let saved = json!({
-            "event": "saved", "id": message.id, "place": place, "path": path, "name": name,
+            "event": "saved", "id": message.id, "place": place, "number": place + 1, "path": path, "name": name,
         });
         context.output.progress_done();
         context.output.line(&saved, || format!("saved  {}", path.display()));

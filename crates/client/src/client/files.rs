@@ -13,12 +13,11 @@ use rand_core::OsRng;
 use super::{Client, message};
 use crate::error::Error;
 use crate::files::{
-    Description, FileError, Folder, Kept, Limits, MAX_AT_SERVER, OpenedFile, Opener, Prepared, Source,
-    export, name_of, prepare,
+    Description, Folder, Kept, Limits, MAX_AT_SERVER, OpenedFile, Opener, Prepared, Source, prepare,
 };
 use crate::network::pick;
 use crate::said::File;
-use crate::store::{FileRow, FileState, NewFile, OutgoingMessage, StoreError};
+use crate::store::{FileRow, NewFile, OutgoingMessage, StoreError};
 use crate::types::{Message, MessageId, NewAttachment, NewMessage};
 
 /// Files of one message. (client-messages 4.6)
@@ -42,7 +41,7 @@ impl Client {
     /// As [`Client::send`]; and if a file cannot be read, or is too large.
     pub(crate) async fn send_new(&self, to: &AccountId, new: NewMessage) -> Result<Message, Error> {
         if new.attachments.len() > MAX_FILES {
-            return Err(Error::too_large("the list of files", new.attachments.len(), MAX_FILES));
+            return Err(Error::too_many_files(new.attachments.len(), MAX_FILES));
         }
         let mut files = Vec::new();
         let mut kept = Vec::new();
@@ -140,6 +139,17 @@ impl Client {
         Ok(if said { Limits { max: max.min(MAX_AT_SERVER), to_server: true } } else { swarms })
     }
 
+    /// Bytes of the largest file, as far as is known without asking: where all nodes that have said anything keep no files, it is
+    /// that of the file server.
+    pub(super) fn largest_file(&self) -> u64 {
+        let network = &self.shared.network;
+        let max = network.file().max_file();
+        match network.known_offer(CHUNK_STORE) {
+            Some(false) if network.file().file_server.is_some() => max.min(MAX_AT_SERVER),
+            _ => max,
+        }
+    }
+
     /// Where other programs ask for a file: at a node that says it serves them, or else at any.
     async fn file_server(&self) -> Result<(SnodeRecord, u16), Error> {
         let directory = self.shared.network.directory().await?;
@@ -159,9 +169,23 @@ impl Client {
     /// # Errors
     /// If there is no such file.
     pub async fn fetch_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
+        self.want_file(id, place, false).await
+    }
+
+    /// [`Self::fetch_file`], and writes its content to the profile's own folder when it is here, from which it goes when its message
+    /// goes: also if whoever asked has ended by then, or the process that owns the profile was started again. `changed` events
+    /// tell the path, or why there is none.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub async fn download_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
+        self.want_file(id, place, true).await
+    }
+
+    async fn want_file(&self, id: &MessageId, place: u32, write: bool) -> Result<Message, Error> {
         let wanted = id.clone();
         self.shared
-            .act(move |store, now| store.want_file(&wanted, place, now).map(|changes| ((), changes)))
+            .act(move |store, now| store.want_file(&wanted, place, write, now).map(|changes| ((), changes)))
             .await?;
         self.show(id).await
     }
@@ -184,36 +208,8 @@ impl Client {
     /// # Errors
     /// If the file is not here yet, or cannot be written.
     pub async fn save_file(&self, id: &MessageId, place: u32, to: Option<&Path>) -> Result<Message, Error> {
-        let now = self.shared.network.now();
         let (row, file) = self.file(id, place).await?;
-        let unnamed = |file: &File| name_of(file.content_type.as_deref(), file.voice);
-        let name = file.map(|file| file.name.clone().unwrap_or_else(|| unnamed(&file)));
-        let blob = self.blob_of(&row)?;
-        let own_folder = to.is_none();
-        if own_folder && row.path.as_deref().is_some_and(|path| Path::new(path).is_file()) {
-            return self.show(id).await;
-        }
-        let target = to.map_or_else(|| self.shared.folder.downloads().to_owned(), Path::to_owned);
-        let (files, store, pointer, size, number) = (
-            Arc::clone(&self.shared.files),
-            self.shared.store.clone(),
-            row.pointer.clone(),
-            row.size,
-            row.row,
-        );
-        let work = move || -> Result<_, Error> {
-            // Nobody clears away what the database does not know yet.
-            let _exporting = files.exporting();
-            if own_folder {
-                crate::files::make_folder(&target)?;
-            }
-            let path = export(&blob, &pointer, size, name.as_deref(), &target)?;
-            Ok(store.set_file_path(number, &path.to_string_lossy(), now)?)
-        };
-        let changes = tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|stopped| StoreError::Bug(stopped.to_string()))??;
-        self.shared.tell(changes);
+        crate::files::write_out(&self.shared, row, file, to).await?;
         self.show(id).await
     }
 
@@ -223,24 +219,15 @@ impl Client {
     /// If there is no such file, or it is not here yet.
     pub(crate) async fn open_file(&self, id: &MessageId, place: u32) -> Result<OpenedFile, Error> {
         let (row, file) = self.file(id, place).await?;
-        Ok(OpenedFile::new(self.blob_of(&row)?, &row.pointer, row.size, file.as_ref()))
+        Ok(OpenedFile::new(crate::files::blob_of(&self.shared, &row)?, &row.pointer, row.size, file.as_ref()))
     }
 
     /// A file of a message: how far it has come, and what its sender says of it.
     async fn file(&self, id: &MessageId, place: u32) -> Result<(FileRow, Option<File>), Error> {
-        let (wanted, asked) = (id.clone(), id.clone());
+        let wanted = id.clone();
         let row = self.shared.store.run(move |store| store.file(&wanted, place)).await?;
-        let message = self.shared.store.run(move |store| store.message(&asked)).await?;
-        let position = usize::try_from(place).unwrap_or(usize::MAX);
-        Ok((row, message.and_then(|message| message.details.files.get(position).cloned())))
-    }
-
-    /// The encrypted bytes of a file, all of which are here.
-    fn blob_of(&self, row: &FileRow) -> Result<PathBuf, FileError> {
-        // One's own file is here, whether it could be sent or not.
-        let is_here = matches!(row.state, FileState::Here | FileState::Sending) || row.file_key.is_some();
-        let blob = row.blob.as_deref().filter(|_| is_here).ok_or(FileError::NotHere)?;
-        Ok(self.shared.folder.blob(blob))
+        let file = crate::files::said_of(&self.shared, &row).await?;
+        Ok((row, file))
     }
 
     async fn show(&self, id: &MessageId) -> Result<Message, Error> {

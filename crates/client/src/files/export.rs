@@ -133,7 +133,12 @@ pub(crate) fn export(
 fn create(name: Option<&str>, to: &Path) -> Result<(PathBuf, DiskFile), FileError> {
     let new = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
     if !to.is_dir() {
-        return Ok((to.to_owned(), new(to).map_err(FileError::io("write", to))?));
+        return match new(to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(FileError::Taken(to.to_owned()))
+            }
+            opened => Ok((to.to_owned(), opened.map_err(FileError::io("write", to))?)),
+        };
     }
     let name = safe_name(name.unwrap_or_default());
     let (stem, extension) = match name.rsplit_once('.') {

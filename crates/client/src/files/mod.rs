@@ -19,6 +19,7 @@ mod renewal;
 mod server;
 mod staged;
 mod upload;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,7 @@ pub(crate) use renewal::Life;
 pub(crate) use server::MAX_CONTENT as MAX_AT_SERVER;
 pub(crate) use staged::Opener;
 pub use staged::{StagedFile, Staging};
+pub(crate) use writing::{blob_of, said_of, write_out};
 
 use crate::client::Shared;
 use crate::outbox::errand::pause_after;
@@ -226,6 +228,11 @@ async fn work_on(shared: &Arc<Shared>, file: FileRow) {
     let (row, attempts, state) = (file.row, file.attempts, file.state);
     let done = match state {
         FileState::Sending => upload::upload(shared, file).await,
+        // Nothing more comes of it.
+        FileState::Here => match writing::write_wanted(shared, file).await {
+            Err(trouble) => Err(trouble),
+            Ok(()) => return,
+        },
         _ => download::download(shared, file).await,
     };
     let now = shared.network.now();

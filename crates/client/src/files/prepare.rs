@@ -49,6 +49,17 @@ pub enum FileError {
         /// The largest.
         limit: u64,
     },
+    /// More than a message can have.
+    #[error("the message has {files} files, and {limit} are the most")]
+    TooMany {
+        /// How many.
+        files: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Something is where it was to be written.
+    #[error("there is something at {} already", .0.display())]
+    Taken(PathBuf),
     /// A picture of which nobody can say that nothing is left in it.
     #[error("the picture cannot be sent without what it says of who took it: {0}")]
     NotStripped(MediaError),
@@ -78,6 +89,8 @@ impl FileError {
             }
             Self::NotAFile(_) => "name a file; a folder can be sent as an archive",
             Self::TooLarge { .. } => "send it in parts",
+            Self::TooMany { .. } => "send them in several messages",
+            Self::Taken(_) => "name another place, or a folder; nothing is written over",
             Self::NotStripped(_) => {
                 "convert it to JPEG or PNG; `--as-file` sends it as it is, with all it says"
             }

@@ -379,6 +379,13 @@ impl Network {
         Ok(known(self).unwrap_or(false))
     }
 
+    /// Whether any of the nodes that have said what they offer offers this; `None` if none has said anything.
+    pub fn known_offer(&self, extension: &str) -> Option<bool> {
+        let offered = self.inner.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = |list: &Vec<String>| list.iter().any(|name| name == extension);
+        (!offered.is_empty()).then(|| offered.values().any(has))
+    }
+
     /// At which port a node is a file server for programs of others, if it says that it is. Asked once in a run.
     pub async fn file_server_port(&self, node: &SnodeRecord) -> Option<u16> {
         // What is asked for does not matter: the answer has all that the node offers.

@@ -4,6 +4,7 @@
 //! database is the true one (`docs/decisions/0012-changing-the-passphrase.md`).
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use conclave_crypto::Zeroizing;
 use conclave_crypto::password::{Argon2Cost, argon2id};
@@ -20,6 +21,9 @@ const NEW_COST: Argon2Cost = Argon2Cost { memory_kib: 64 * 1024, passes: 3, lane
 
 /// Bounds on what a key file may ask for, so that a manipulated one cannot take all memory or days.
 const MAX_COST: Argon2Cost = Argon2Cost { memory_kib: 1024 * 1024, passes: 64, lanes: 16 };
+
+/// Held while a key is made of a passphrase.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The file as it is written: one flat object, because serde would copy the fields of a tagged one
 /// through buffers that are not wiped.
@@ -299,6 +303,8 @@ fn derive(
     if !allowed {
         return Err(corrupt());
     }
+    // One after the other: whoever tries passphrases by the dozen gets no gigabytes for it.
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let key = argon2id(passphrase.as_bytes(), salt, cost).map_err(|_| corrupt())?;
     Ok(DatabaseKey::from_bytes(*key))
 }

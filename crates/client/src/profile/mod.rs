@@ -314,6 +314,13 @@ impl Profile {
     }
 
     fn lock(&self) -> Result<File, OpenError> {
+        // What may not be looked at is not what is not there.
+        match std::fs::metadata(self.dir().join("lock")) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(OpenError::io("open", self.dir())(error));
+            }
+            _ => {}
+        }
         if !self.exists() {
             return Err(OpenError::NotFound {
                 name: self.name.to_string(),

@@ -195,6 +195,14 @@ fn a_reaction_is_short_and_no_text() {
     for bad in ["", "yes", " ", "\u{1f602} ", "\u{7}", &"\u{1f602}".repeat(30)] {
         assert!(!is_emoji_like(bad), "{bad:?}");
     }
+    let flag = "\u{1f1e9}\u{1f1ea}";
+    for one in ["\u{1f44d}", "\u{1f44d}\u{1f3fd}", "1\u{fe0f}\u{20e3}", flag] {
+        assert!(is_one_emoji(one), "{one}");
+    }
+    for other in ["\u{1f44d}\u{1f44e}", "1", "#", &format!("{flag}\u{1f1eb}\u{1f1f7}"), "\u{1f44d} "] {
+        assert!(is_emoji_like(other) || other.ends_with(' '), "{other}: another program may send it");
+        assert!(!is_one_emoji(other), "{other}");
+    }
 }
 
 #[test]

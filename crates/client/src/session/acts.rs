@@ -42,7 +42,15 @@ impl Account {
     /// # Errors
     /// As there.
     pub async fn fetch_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
-        self.call(Call::FetchFile { id: id.clone(), place }).await
+        self.call(Call::FetchFile { id: id.clone(), place, write: false }).await
+    }
+
+    /// As [`Client::download_file`](crate::Client::download_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn download_file(&self, id: &MessageId, place: u32) -> Result<Message, Error> {
+        self.call(Call::FetchFile { id: id.clone(), place, write: true }).await
     }
 
     /// As [`Client::cancel_file`](crate::Client::cancel_file).
@@ -53,7 +61,7 @@ impl Account {
         self.call(Call::CancelFile { id: id.clone(), place }).await
     }
 
-    /// As [`Client::save_file`](crate::Client::save_file). A path that is not absolute is one of the process that owns the profile.
+    /// As [`Client::save_file`](crate::Client::save_file). A path that is not absolute is one of this process.
     ///
     /// # Errors
     /// As there.

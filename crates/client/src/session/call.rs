@@ -1,5 +1,6 @@
 //! Everything a session can be asked, as data: the same in this process and over the socket.
 
+use std::path::Path;
 use std::time::Duration;
 
 use conclave_proto::network::NetworkFile;
@@ -169,6 +170,10 @@ pub enum Call {
         /// Which of its files, from 0.
         #[serde(default)]
         place: u32,
+        /// Also write its content to the profile's own folder when it is here, whoever runs by then; `path` of the attachment says where
+        /// it is.
+        #[serde(default)]
+        write: bool,
     },
     /// Fetches a file no more, and forgets what has come of it.
     CancelFile {
@@ -178,7 +183,8 @@ pub enum Call {
         #[serde(default)]
         place: u32,
     },
-    /// Writes the content of a file that is here to a place on this machine; `path` of the attachment says where it is then.
+    /// Writes the content of a file that is here to a place on this machine; `path` of the attachment says where it is then. A path
+    /// that is not whole is one of the folder that `conclave rpc` runs in.
     SaveFile {
         /// The message.
         id: MessageId,
@@ -403,6 +409,35 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Call {
+    /// The same with whole paths: those that are not mean the folder of this process, and what is asked may be done by another.
+    pub(super) fn with_whole_paths(mut self) -> Self {
+        let whole = |path: &mut String| {
+            if let Ok(Some(absolute)) =
+                std::path::absolute(&*path).map(|path| path.to_str().map(str::to_owned))
+            {
+                *path = absolute;
+            }
+        };
+        self.paths().for_each(whole);
+        self
+    }
+
+    /// Whether its paths mean the same to whoever asks and to whoever answers.
+    pub(super) fn has_whole_paths(&mut self) -> bool {
+        self.paths().all(|path| Path::new(path).is_absolute())
+    }
+
+    /// Its places on this machine.
+    fn paths(&mut self) -> impl Iterator<Item = &mut String> {
+        let (files, file, to) = match self {
+            Self::Send(new) => (new.attachments.as_mut_slice(), None, None),
+            Self::SetPicture(file) => (Default::default(), Some(file), None),
+            Self::SaveFile { to, .. } => (Default::default(), None, to.as_mut()),
+            _ => (Default::default(), None, None),
+        };
+        files.iter_mut().chain(file).map(|file| &mut file.path).chain(to)
+    }
+
     /// How long an attached program waits for the answer before it calls the owner stuck.
     pub(super) fn patience(&self) -> Duration {
         match self {
@@ -474,7 +509,8 @@ pub(super) async fn answer(client: &Client, call: Call) -> Result<Value, Error> 
         Call::SetTyping { chat, typing } => {
             json(client.set_typing(&client.resolve_chat(&chat).await?, typing).await?)
         }
-        Call::FetchFile { id, place } => json(client.fetch_file(&id, place).await?),
+        Call::FetchFile { id, place, write: false } => json(client.fetch_file(&id, place).await?),
+        Call::FetchFile { id, place, write: true } => json(client.download_file(&id, place).await?),
         Call::CancelFile { id, place } => json(client.cancel_file(&id, place).await?),
         Call::SaveFile { id, place, to } => {
             json(client.save_file(&id, place, to.as_deref().map(std::path::Path::new)).await?)

@@ -295,6 +295,7 @@ impl Account {
     /// # Errors
     /// Those of the method.
     pub async fn answer(&self, call: Call) -> Result<Value, Error> {
+        let call = call.with_whole_paths();
         match &self.kind {
             Kind::Owner { owner, .. } => owner.answer(call, true).await,
             Kind::Attached(attached) => attached.call(&call, true).await,
@@ -307,6 +308,7 @@ impl Account {
     /// # Errors
     /// Those of the method.
     pub async fn look(&self, call: Call) -> Result<Value, Error> {
+        let call = call.with_whole_paths();
         match &self.kind {
             Kind::Owner { owner, .. } => owner.answer(call, false).await,
             Kind::Attached(attached) => attached.call(&call, false).await,

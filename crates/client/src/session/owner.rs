@@ -86,7 +86,12 @@ impl Owner {
     }
 
     /// Does what is asked. `used`: it is a use of the profile.
-    pub(super) async fn answer(self: &Arc<Self>, call: Call, used: bool) -> Result<Value, Error> {
+    pub(super) async fn answer(self: &Arc<Self>, mut call: Call, used: bool) -> Result<Value, Error> {
+        if !call.has_whole_paths() {
+            return Err(Error::refused(
+                "a path is whole, from the root on: whoever asks may be in another folder",
+            ));
+        }
         match call {
             Call::Lock => self.lock().await.map(|()| Value::Null),
             Call::RecoveryPhrase { passphrase } => self.phrase(passphrase).await.map(json),

@@ -144,7 +144,9 @@ fn nickname_of(nickname: &str) -> Result<&str, StoreError> {
         return Err(StoreError::TooLarge { what: "a nickname", size, limit: MAX_NAME_BYTES });
     }
     if !crate::is_visible(nickname) {
-        return Err(StoreError::NotAllowed("a nickname needs a visible character"));
+        return Err(StoreError::NotAllowed(
+            "a nickname needs a visible character; no nickname at all takes it away",
+        ));
     }
     if nickname.eq_ignore_ascii_case("me") {
         return Err(StoreError::NotAllowed("nobody can be called \"me\": that means the notes to yourself"));

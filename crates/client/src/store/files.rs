@@ -94,33 +94,56 @@ pub fn files_again(row: &MessageRow, rng: &mut impl CryptoRngCore) -> Vec<NewFil
     row.details.files.iter().zip(&row.files).filter_map(&mut again).collect()
 }
 
+/// The files of a message that failed, or was taken back, are brought to swarms no further, and what has come there is to be
+/// forgotten. Here they stay: whoever sends the message again sends them under new keys.
+pub(super) fn stop_sending(work: &mut Work<'_>, message: &MessageId) -> Result<(), Failure> {
+    forget_in_swarms(work, message, "state = 3 AND sent_here = 1")?;
+    let stopped = work
+        .tx
+        .prepare_cached(
+            "UPDATE file SET state = 2, reason = NULL, stored = NULL WHERE message = ?1 AND state = 3 AND sent_here = 1",
+        )?
+        .execute([id_bytes(message)])?;
+    if stopped > 0 {
+        work.changes.files = true;
+        work.touch(message);
+    }
+    Ok(())
+}
+
+/// The swarms are to forget those of a message's files that `which` holds for.
+fn forget_in_swarms(work: &Work<'_>, message: &MessageId, which: &'static str) -> Result<(), Failure> {
+    let files = work
+        .tx
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM file WHERE message = ?1 AND file_key IS NOT NULL AND {which}"
+        ))?
+        .query_map([id_bytes(message)], file_row)?
+        .collect::<Result<Vec<_>, _>>()?;
+    for file in files {
+        // Of what another device sent, only the address need be known.
+        let list = file.list().filter(|_| file.manifest.is_none());
+        if file.manifest.is_none() && list.is_none() {
+            continue;
+        }
+        work.tx
+            .prepare_cached(
+                "INSERT INTO gone_file (manifest, list, file_key, next_try) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((
+                file.manifest.unwrap_or_default(),
+                list.map(|list| list.0),
+                file.file_key.as_ref().map(FileKey::as_bytes),
+                millis(work.now),
+            ))?;
+    }
+    Ok(())
+}
+
 /// A message's files are of no use any more. With `in_swarm`, swarms are to forget them as well.
 pub(super) fn forget(work: &mut Work<'_>, message: &MessageId, in_swarm: bool) -> Result<(), Failure> {
     if in_swarm {
-        let files = work
-            .tx
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM file WHERE message = ?1 AND file_key IS NOT NULL"
-            ))?
-            .query_map([id_bytes(message)], file_row)?
-            .collect::<Result<Vec<_>, _>>()?;
-        for file in files {
-            // Of what another device sent, only the address need be known.
-            let list = file.list().filter(|_| file.manifest.is_none());
-            if file.manifest.is_none() && list.is_none() {
-                continue;
-            }
-            work.tx
-                .prepare_cached(
-                    "INSERT INTO gone_file (manifest, list, file_key, next_try) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute((
-                    file.manifest.unwrap_or_default(),
-                    list.map(|list| list.0),
-                    file.file_key.as_ref().map(FileKey::as_bytes),
-                    millis(work.now),
-                ))?;
-        }
+        forget_in_swarms(work, message, "true")?;
     }
     let gone = work.tx.prepare_cached("DELETE FROM file WHERE message = ?1")?.execute([id_bytes(message)])?;
     work.changes.files |= gone > 0;
@@ -208,7 +231,7 @@ fn list_in(pointer: &Pointer) -> Option<ChunkHash> {
 }
 
 impl ClientStore {
-    /// Files that are to be fetched or stored, and whose time has come; those waiting longest first.
+    /// Files that are to be fetched, stored or written, and whose time has come; those waiting longest first.
     ///
     /// # Errors
     /// What the disk says.
@@ -216,7 +239,9 @@ impl ClientStore {
         const AT_ONCE: usize = 32;
         self.read("look for files to be fetched or sent", |connection| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM file WHERE state IN (1, 3) AND next_try <= ?1 AND (state = 1 OR {IS_HELD})
+                "SELECT {COLUMNS} FROM file WHERE row IN (
+                     SELECT row FROM file WHERE state IN (1, 3) AND next_try <= ?1 AND (state = 1 OR {IS_HELD})
+                     UNION ALL SELECT row FROM file WHERE state = 2 AND to_write = 1 AND next_try <= ?1)
                  ORDER BY next_try, row LIMIT {AT_ONCE}"
             );
             let mut statement = connection.prepare_cached(&sql)?;
@@ -257,6 +282,7 @@ impl ClientStore {
                     "SELECT min(next_try) FROM (
                          SELECT next_try FROM file
                          WHERE state IN (1, 3) AND next_try > ?1 AND (state = 1 OR {IS_HELD})
+                         UNION ALL SELECT next_try FROM file WHERE state = 2 AND to_write = 1 AND next_try > ?1
                          UNION ALL SELECT next_try FROM gone_file WHERE next_try > ?1
                          UNION ALL SELECT renew_at FROM file WHERE renew_at > ?1)"
                 ))?
@@ -302,13 +328,26 @@ impl ClientStore {
         })
     }
 
-    /// A file is to be fetched, now. Does nothing if it is here, or on its way.
+    /// A file is to be fetched, now. Does nothing if it is here, or on its way. With `write` its content is also to be written to
+    /// the profile's own folder once it is here, if it is not there yet.
     ///
     /// # Errors
     /// As [`Self::file`].
-    pub fn want_file(&self, message: &MessageId, place: u32, now: Timestamp) -> Result<Changes, StoreError> {
+    pub fn want_file(
+        &self,
+        message: &MessageId,
+        place: u32,
+        write: bool,
+        now: Timestamp,
+    ) -> Result<Changes, StoreError> {
         self.work("ask for a file", now, |work| {
             let file = file_of(work.tx, message, place)?;
+            if write && file.path.is_none() {
+                work.tx
+                    .prepare_cached("UPDATE file SET to_write = 1, next_try = ?2 WHERE row = ?1")?
+                    .execute((file.row, millis(work.now)))?;
+                work.changes.files = true;
+            }
             let state = match file.state {
                 FileState::Elsewhere => FileState::Wanted,
                 // What could not be stored is stored again, what could not be fetched is fetched again.
@@ -342,7 +381,9 @@ impl ClientStore {
             let file = file_of(work.tx, message, place)?;
             if file.state == FileState::Wanted {
                 work.tx
-                    .prepare_cached("UPDATE file SET state = 0, blob = NULL, reason = NULL WHERE row = ?1")?
+                    .prepare_cached(
+                        "UPDATE file SET state = 0, blob = NULL, reason = NULL, to_write = 0 WHERE row = ?1",
+                    )?
                     .execute([file.row])?;
                 work.changes.files = true;
                 work.touch(message);
@@ -491,6 +532,28 @@ impl ClientStore {
         Ok(changes)
     }
 
+    /// The content of a file is here and cannot be written: why. Whoever asks again begins anew.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn give_up_writing(&self, row: i64, reason: &str, now: Timestamp) -> Result<Changes, StoreError> {
+        let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+        self.work("note that a file could not be written", now, |work| {
+            let message = work
+                .tx
+                .prepare_cached(
+                    "UPDATE file SET to_write = 0, reason = ?2 WHERE row = ?1 RETURNING message AS id",
+                )?
+                .query_row((row, reason), message_id)
+                .optional()?;
+            if let Some(message) = message {
+                work.touch(&message);
+            }
+            Ok(())
+        })
+        .map(|((), changes)| changes)
+    }
+
     /// Notes where the content of a file was written to.
     ///
     /// # Errors
@@ -499,7 +562,9 @@ impl ClientStore {
         self.work("note where a file is", now, |work| {
             let message = work
                 .tx
-                .prepare_cached("UPDATE file SET path = ?2 WHERE row = ?1 RETURNING message AS id")?
+                .prepare_cached(
+                    "UPDATE file SET path = ?2, to_write = 0 WHERE row = ?1 RETURNING message AS id",
+                )?
                 .query_row((row, path), message_id)
                 .optional()?;
             if let Some(message) = message {

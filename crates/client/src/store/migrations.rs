@@ -6,7 +6,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The migration at index *n* leads to version *n + 1*. Only ever appended to.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_conversations.sql"),
     include_str!("migrations/0003_search.sql"),
@@ -15,6 +15,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0006_files.sql"),
     include_str!("migrations/0007_renewal.sql"),
     include_str!("migrations/0008_pictures.sql"),
+    include_str!("migrations/0009_to_write.sql"),
 ];
 
 /// What the file's version asks for.

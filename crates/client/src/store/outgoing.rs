@@ -13,6 +13,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction};
 
 use super::chats::{self, id_bytes};
 use super::error::Failure;
+use super::files;
 use super::meta::own_id;
 use super::rows::state_code;
 use super::work::{Changes, Work};
@@ -345,6 +346,7 @@ impl ClientStore {
                 work.revoke(id)?;
             }
             set_reason(tx, id, Some(reason))?;
+            files::stop_sending(work, id)?;
             work.touch_state(id);
             Ok(())
         })

@@ -126,6 +126,11 @@ impl ClientStore {
     pub fn resolve_recipient(&self, text: &str) -> Result<AccountId, RecipientError> {
         let contacts = self.read("read the contacts", |connection| Ok(list(connection, MAX_PAGE, false)?))?;
         let found = named(text.trim(), &contacts);
+        if let Ok(id) = &found
+            && let Some(blocked) = self.contact(id)?.filter(|contact| contact.blocked)
+        {
+            return Err(RecipientError::Blocked(Candidate::of(&blocked)));
+        }
         if !matches!(found, Err(RecipientError::Unknown { .. })) {
             return found;
         }
@@ -194,14 +199,15 @@ fn named(text: &str, contacts: &[Contact]) -> Result<AccountId, RecipientError> 
     }
     match found.as_slice() {
         [one] => Ok(one.id),
-        [] => Err(RecipientError::Unknown {
-            name: text.to_owned(),
-            candidates: contacts
-                .iter()
-                .filter_map(|one| one.nickname.clone().or_else(|| one.name.clone()))
-                .take(MAX_CANDIDATES)
-                .collect(),
-        }),
+        [] => {
+            let mut candidates: Vec<String> = Vec::new();
+            for name in contacts.iter().filter_map(|one| one.nickname.as_ref().or(one.name.as_ref())) {
+                if candidates.len() < MAX_CANDIDATES && !candidates.contains(name) {
+                    candidates.push(name.clone());
+                }
+            }
+            Err(RecipientError::Unknown { name: text.to_owned(), candidates })
+        }
         _ => {
             let candidates = found.into_iter().take(MAX_CANDIDATES).map(Candidate::of).collect();
             Err(RecipientError::Ambiguous { name: text.to_owned(), candidates })

@@ -19,7 +19,7 @@ use super::{
     ClientStore, MessageRow, OutgoingMessage, RowKind, StoreError, account_id, incoming, millis, timestamp,
 };
 use crate::said::{
-    Details, MAX_WORDS, Profile, QuotedMessage, Reaction, Speech, Timer, is_emoji_like, sync_copy,
+    Details, MAX_WORDS, Profile, QuotedMessage, Reaction, Speech, Timer, is_one_emoji, sync_copy,
 };
 use crate::types::{MessageId, MessageState};
 
@@ -457,7 +457,7 @@ impl ClientStore {
         now: Timestamp,
     ) -> Result<Changes, StoreError> {
         self.work("react", now, |work| {
-            if !is_emoji_like(emoji) {
+            if !is_one_emoji(emoji) {
                 return Err(StoreError::NotAllowed("a reaction is one emoji").into());
             }
             let row = chats::find(work.tx, &work.own, id)?;

@@ -78,6 +78,7 @@ pub struct NewMessage {
     /// An account id, the name of a contact, or `me`.
     pub to: String,
     /// What it says; at most 2,000 characters. Empty only with an invitation or with files.
+    #[serde(default)]
     pub text: String,
     /// What it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

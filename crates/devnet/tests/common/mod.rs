@@ -311,6 +311,20 @@ impl Running {
         wait(&mut self.child)
     }
 
+    /// Asks `conclave rpc`, and gives what it answers; what it tells meanwhile is passed over.
+    #[track_caller]
+    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+        let request = serde_json::json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params});
+        self.write_line(&request.to_string());
+        loop {
+            let line = self.next();
+            if line["id"] == method {
+                assert_eq!(line["error"], Value::Null, "{line}");
+                return line["result"].clone();
+            }
+        }
+    }
+
     pub fn write_line(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         writeln!(stdin, "{line}").unwrap();

@@ -554,7 +554,7 @@ export interface NewMessage {
   /** What it answers. */
   reply_to?: MessageId;
   /** What it says; at most 2,000 characters. Empty only with an invitation or with files. */
-  text: string;
+  text?: string;
   /** An account id, the name of a contact, or `me`. */
   to: string;
 }
@@ -926,7 +926,7 @@ export interface Calls {
       /** What it answers. */
       reply_to?: MessageId | null;
       /** What it says; at most 2,000 characters. Empty only with an invitation or with files. */
-      text: string;
+      text?: string;
       /** An account id, the name of a contact, or `me`. */
       to: string;
     };
@@ -1105,6 +1105,8 @@ export interface Calls {
       id: MessageId;
       /** Which of its files, from 0. */
       place?: number;
+      /** Also write its content to the profile's own folder when it is here, whoever runs by then; `path` of the attachment says where it is. */
+      write?: boolean;
     };
     result: Message;
   };
@@ -1118,7 +1120,7 @@ export interface Calls {
     };
     result: Message;
   };
-  /** Writes the content of a file that is here to a place on this machine; `path` of the attachment says where it is then. */
+  /** Writes the content of a file that is here to a place on this machine; `path` of the attachment says where it is then. A path that is not whole is one of the folder that `conclave rpc` runs in. */
   save_file: {
     params: {
       /** The message. */

@@ -98,6 +98,23 @@ fn nothing_is_stored_for_a_message_that_was_taken_back() {
     let message = send_files(&store, &[1]);
     fail(&store, &message.id, "taken back by its sender");
     assert_eq!(store.due_files(LATER).unwrap(), []);
+    // Whoever is storing it sees that it is to stop, and what is stored already goes.
+    let file = store.file(&message.id, 0).unwrap();
+    assert_eq!((file.state, file.reason), (FileState::Here, None));
+    let gone = store.due_gone_files(LATER).unwrap();
+    assert_eq!((gone.len(), &gone[0].file_key), (1, &Some(new_file(1).file_key)));
+    assert_eq!(store.blobs_in_use().unwrap().0, ["blob-1"], "it can be sent again");
+}
+
+#[test]
+fn the_files_that_are_stored_stay_when_another_of_their_message_cannot_be() {
+    let store = store();
+    let message = send_files(&store, &[1, 2]);
+    let due = store.due_files(NOW).unwrap();
+    store.finish_file(due[0].row, NOW).unwrap();
+    store.note_file_trouble(due[1].row, "gone", None, NOW).unwrap();
+    let states: Vec<FileState> = (0..2).map(|place| store.file(&message.id, place).unwrap().state).collect();
+    assert_eq!(states, [FileState::Here, FileState::Failed]);
 }
 
 #[test]
@@ -132,32 +149,32 @@ fn a_file_is_fetched_when_somebody_wants_it_until_nobody_does() {
     let store = store();
     let id = hear_file(&store);
     assert_eq!(store.due_files(LATER).unwrap(), [], "strangers make nobody fetch anything");
-    let changes = store.want_file(&id, 0, LATER).unwrap();
+    let changes = store.want_file(&id, 0, false, LATER).unwrap();
     assert!(changes.files && changes.updated.iter().any(|row| row.id == id));
     let file = store.due_files(LATER).unwrap().remove(0);
     assert_eq!((file.state, file.pointer.clone(), file.size), (FileState::Wanted, new_file(9).pointer, 7));
     store.unwant_file(&id, 0, LATER).unwrap();
     assert_eq!(store.due_files(LATER).unwrap(), []);
-    store.want_file(&id, 0, LATER).unwrap();
+    store.want_file(&id, 0, false, LATER).unwrap();
     store.finish_file(file.row, LATER).unwrap();
     store.unwant_file(&id, 0, LATER).unwrap();
     assert_eq!(store.file(&id, 0).unwrap().state, FileState::Here, "what has come stays");
     assert!(matches!(store.file(&id, 1), Err(StoreError::NotAllowed(_))));
     let unknown = MessageId::of(&person(3), NOW);
-    assert!(matches!(store.want_file(&unknown, 0, NOW), Err(StoreError::UnknownMessage(_))));
+    assert!(matches!(store.want_file(&unknown, 0, false, NOW), Err(StoreError::UnknownMessage(_))));
 }
 
 #[test]
 fn a_file_that_failed_is_fetched_again_when_somebody_asks() {
     let store = store();
     let id = hear_file(&store);
-    store.want_file(&id, 0, LATER).unwrap();
+    store.want_file(&id, 0, false, LATER).unwrap();
     let row = store.due_files(LATER).unwrap()[0].row;
     store.note_file_trouble(row, "it may have expired", None, LATER).unwrap();
     let file = store.file(&id, 0).unwrap();
     assert_eq!((file.state, file.reason.as_deref()), (FileState::Failed, Some("it may have expired")));
     assert_eq!(store.message(&id).unwrap().unwrap().state, None, "the message itself is as it was");
-    store.want_file(&id, 0, LATER).unwrap();
+    store.want_file(&id, 0, false, LATER).unwrap();
     let file = store.file(&id, 0).unwrap();
     assert_eq!((file.state, file.reason, file.attempts), (FileState::Wanted, None, 0));
 }
@@ -267,10 +284,10 @@ fn a_message_deleted_everywhere_on_another_device_takes_its_file_out_of_swarms()
     assert!(!store.file(&id, 0).unwrap().sent_here);
     // What could not be fetched here is fetched again, not sent.
     let row = store.file(&id, 0).unwrap().row;
-    store.want_file(&id, 0, NOW).unwrap();
+    store.want_file(&id, 0, false, NOW).unwrap();
     let changes = store.note_file_trouble(row, "nobody has it", None, NOW).unwrap();
     assert_eq!(changes.states, [], "the message has not failed");
-    store.want_file(&id, 0, NOW).unwrap();
+    store.want_file(&id, 0, false, NOW).unwrap();
     assert_eq!(store.file(&id, 0).unwrap().state, FileState::Wanted);
     store.delete(&id, Deletion::Everywhere, LATER).unwrap();
     let gone = store.due_gone_files(LATER).unwrap();
@@ -318,4 +335,29 @@ fn what_others_sent_and_what_is_at_a_file_server_is_renewed_by_nobody_here() {
     let id = store.enqueue(&outgoing, NOW).unwrap().0.id;
     store.finish_file(store.file(&id, 0).unwrap().row, NOW).unwrap();
     assert_eq!(store.due_renewal(NOW.plus(days(1000))).unwrap(), None);
+}
+
+#[test]
+fn what_somebody_wants_written_is_due_until_it_is_written_or_cannot_be() {
+    let store = store();
+    let id = hear_file(&store);
+    store.want_file(&id, 0, true, LATER).unwrap();
+    let row = store.due_files(LATER).unwrap()[0].clone();
+    assert_eq!(row.state, FileState::Wanted);
+    store.set_file_blob(row.row, "fetched", Some(b"list")).unwrap();
+    store.finish_file(row.row, LATER).unwrap();
+    assert_eq!(store.due_files(LATER).unwrap()[0].state, FileState::Here, "it is here and not written yet");
+    store.set_file_path(row.row, "/downloads/a", LATER).unwrap();
+    assert_eq!(store.due_files(LATER).unwrap(), []);
+    store.want_file(&id, 0, true, LATER).unwrap();
+    assert_eq!(store.due_files(LATER).unwrap(), [], "it is written");
+
+    let other = send_files(&store, &[1]);
+    let row = store.due_files(LATER).unwrap()[0].row;
+    store.finish_file(row, LATER).unwrap();
+    store.want_file(&other.id, 0, true, LATER).unwrap();
+    assert_eq!(store.due_files(LATER).unwrap().len(), 1, "also what is here already");
+    store.give_up_writing(row, "no room", LATER).unwrap();
+    assert_eq!(store.due_files(LATER).unwrap(), []);
+    assert_eq!(store.file(&other.id, 0).unwrap().reason.as_deref(), Some("no room"));
 }
