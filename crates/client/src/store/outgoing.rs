@@ -421,12 +421,13 @@ impl Work<'_> {
         };
         let state = if majority { MessageState::Stored } else { MessageState::StoredWeakly };
         let climbed = raise(tx, id, state)?;
+        // A swarm that has become smaller has its majority with fewer than had signed before.
         let counted = tx
             .prepare_cached(
                 "UPDATE message SET signed = ?2, swarm = ?3, reason = NULL
-                 WHERE id = ?1 AND (signed IS NULL OR signed < ?2)",
+                 WHERE id = ?1 AND (signed IS NULL OR signed < ?2 OR (?4 AND signed * 2 <= swarm))",
             )?
-            .execute((id_bytes(id), signed, stored.swarm))?;
+            .execute((id_bytes(id), signed, stored.swarm, majority))?;
         if majority {
             self.begin_to_expire(&before)?;
         }

@@ -185,6 +185,18 @@ fn a_message_waits_in_two_copies_until_majorities_signed() {
 }
 
 #[test]
+fn the_numbers_beside_a_message_that_is_stored_are_those_of_the_majority() {
+    let store = store();
+    let sent = send(&store, 2, "hi", NOW);
+    signed_by(&store, &sent.id, Copy::Recipient, 2, 5, "h1").unwrap();
+    // The swarm has only three members left.
+    let stored = signed_by(&store, &sent.id, Copy::Recipient, 2, 3, "h2").unwrap();
+    assert_eq!((stored.state, stored.signed, stored.swarm), (Some(MessageState::Stored), Some(2), Some(3)));
+    // What a late answer to the first attempt says is no news.
+    assert!(signed_by(&store, &sent.id, Copy::Recipient, 2, 5, "h1").is_none());
+}
+
+#[test]
 fn half_a_swarm_is_no_majority() {
     let store = store();
     let sent = send(&store, 2, "hi", NOW);
