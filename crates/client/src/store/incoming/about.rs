@@ -258,6 +258,7 @@ impl Work<'_> {
             Err(Failure::Store(StoreError::UnknownMessage(_))) => {
                 remember_unsent(self, &id, &heard.author, leaves_a_place)?;
                 self.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(&id)])?;
+                self.withdraw_stand_ins(&id, heard)?;
                 return self.unedit(&id);
             }
             Err(other) => return Err(other),
@@ -285,6 +286,30 @@ impl Work<'_> {
         } else {
             chats::remove(self, &row)
         }
+    }
+
+    /// A message that is not here was deleted: so are the edits of it that stand in for it. Whoever deleted it need not have
+    /// known them.
+    fn withdraw_stand_ins(&mut self, target: &MessageId, heard: &Heard) -> Result<(), Failure> {
+        let ids: Vec<MessageId> = self
+            .tx
+            .prepare_cached(
+                "SELECT edit.id AS id FROM edit JOIN message ON message.id = edit.id WHERE edit.target = ?1",
+            )?
+            .query_map([id_bytes(target)], chats::message_id)?
+            .collect::<Result<_, _>>()?;
+        for id in ids {
+            let row = chats::find(self.tx, &self.own, &id)?;
+            if heard.author != self.own && row.chat != heard.author {
+                continue;
+            }
+            if let Some(hash) = &row.own_hash {
+                self.delete_in_own_swarm(hash)?;
+            }
+            self.unedit(&id)?;
+            chats::remove(self, &row)?;
+        }
+        Ok(())
     }
 
     /// The message that brought an edit was deleted; it goes with the message it edits, which is deleted as well.

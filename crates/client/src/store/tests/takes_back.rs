@@ -34,6 +34,28 @@ fn edits_that_wait_are_not_sent_once_their_message_is_deleted() {
 }
 
 #[test]
+fn what_stands_in_for_a_deleted_message_goes_with_it_in_whatever_order_they_come() {
+    for (author, deleted_by) in [(1, 1), (2, 2), (2, 1)] {
+        let store = store();
+        let post = Post { text: "hello".to_owned(), ..Post::default() };
+        let mut edit = item_of("edit", heard(author, Said::Edit { target: NOW, post }, LATER));
+        let unsend =
+            Said::Unsend { author: person(author), sent_at: NOW, without_trace: author != deleted_by };
+        let mut unsend = item_of("unsend", heard(deleted_by, unsend, LATER.plus(MINUTE)));
+        for item in [&mut edit, &mut unsend] {
+            let by_self = heard_in(item).author == person(1);
+            heard_in(item).sync_target = by_self.then(|| person(2));
+        }
+        assert_eq!(receive(&store, vec![edit.clone()]).shown.len(), 1, "its message is not here");
+        receive(&store, vec![unsend]);
+        assert!(store.history(&person(2), 10, None).unwrap().is_empty(), "{author} {deleted_by}");
+        assert_eq!(store.own_swarm_tasks(EXPIRY, 10).unwrap()[0].hash, "edit");
+        let again = crate::store::ReceivedItem { hash: "again".to_owned(), ..edit };
+        assert!(receive(&store, vec![again]).shown.is_empty(), "{author} {deleted_by}");
+    }
+}
+
+#[test]
 fn what_failed_is_taken_from_other_devices_that_may_have_it() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
