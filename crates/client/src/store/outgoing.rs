@@ -199,15 +199,15 @@ impl ClientStore {
         })
     }
 
-    /// How many messages wait for a majority of their recipient's swarm.
+    /// How many messages wait for a majority of their recipient's swarm, and have not arrived in another way.
     ///
     /// # Errors
     /// What the disk says.
     pub fn queued_count(&self) -> Result<u32, StoreError> {
         self.read("read the outbox", |connection| {
             Ok(connection.query_row(
-                "SELECT count(*) FROM outgoing WHERE copy = 0 AND id IN (SELECT id FROM message)",
-                [],
+                "SELECT count(*) FROM outgoing WHERE copy = 0 AND id IN (SELECT id FROM message WHERE state < ?1)",
+                [state_code(MessageState::Delivered)],
                 |row| row.get(0),
             )?)
         })
@@ -449,8 +449,8 @@ impl Work<'_> {
             .prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND chat = ?2 AND outgoing = 1")?
             .exists((id_bytes(id), chat.as_bytes()))?;
         if known && raise(tx, id, state)? {
-            // It has arrived, so nothing is left to bring to the recipient's swarm.
-            tx.prepare_cached("DELETE FROM outgoing WHERE id = ?1 AND copy = 0")?.execute([id_bytes(id)])?;
+            // It is still brought to a majority of the recipient's swarm, if it has not been: one of their devices has it, and
+            // the member that gave it to that one may keep it from the others, or have left the swarm.
             set_reason(tx, id, None)?;
             let row = chats::find(tx, &self.own, id)?;
             self.begin_to_expire(&row)?;
@@ -536,6 +536,10 @@ pub(super) fn raise(tx: &Transaction<'_>, id: &MessageId, state: MessageState) -
 
 fn set_reason(tx: &Transaction<'_>, id: &MessageId, reason: Option<&str>) -> Result<(), Failure> {
     let bounded: Option<String> = reason.map(|text| text.chars().take(MAX_REASON_CHARS).collect());
-    tx.prepare_cached("UPDATE message SET reason = ?2 WHERE id = ?1")?.execute((id_bytes(id), bounded))?;
+    // What has arrived is in no trouble, whatever becomes of further attempts.
+    tx.prepare_cached(
+        "UPDATE message SET reason = ?2 WHERE id = ?1 AND (?2 IS NULL OR state IS NULL OR state < ?3)",
+    )?
+    .execute((id_bytes(id), bounded, state_code(MessageState::Delivered)))?;
     Ok(())
 }

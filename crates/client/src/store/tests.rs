@@ -226,6 +226,25 @@ fn no_state_goes_backwards() {
 }
 
 #[test]
+fn what_one_device_of_the_recipient_has_is_still_brought_to_a_majority_of_their_swarm() {
+    let store = store();
+    let id = send(&store, 2, "hi", NOW).id;
+    signed_by(&store, &id, Copy::Recipient, 1, 5, "h");
+    let receipt = heard(2, Said::Receipt { read: false, sent_at: vec![NOW] }, LATER);
+    let told = receive(&store, vec![item_of("r", receipt)]).states.pop().unwrap();
+    assert_eq!(told.state, Some(MessageState::Delivered));
+    let waits = || store.due(EXPIRY, 10, 10).unwrap().iter().any(|due| due.copy == Copy::Recipient);
+    assert!(waits(), "their other devices may not have it");
+    assert_eq!(store.queued_count().unwrap(), 0, "but for its sender it waits no more");
+    // What becomes of these attempts is no trouble of a message that has arrived.
+    store.record_attempt(&id, Copy::Recipient, "late", LATER, Others::Alone).unwrap();
+    assert_eq!(store.message(&id).unwrap().unwrap().reason, None);
+    signed_by(&store, &id, Copy::Recipient, 3, 5, "h");
+    assert!(!waits());
+    assert_eq!(store.message(&id).unwrap().unwrap().state, Some(MessageState::Delivered));
+}
+
+#[test]
 fn the_sync_copy_says_nothing_about_the_recipient() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
