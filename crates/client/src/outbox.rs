@@ -336,6 +336,13 @@ async fn run_errand(shared: &Arc<Shared>, errand: Errand) {
         Ok(swarm) => (attempt(shared, &errand, &swarm).await, swarm.len()),
         Err(reason) => (Err(Undone { reason, refused: false }), 0),
     };
+    let doubtful = match &outcome {
+        Ok(verdicts) => Errand::casts_doubt(Some(verdicts), swarm),
+        Err(undone) => !undone.refused && Errand::casts_doubt(None, swarm),
+    };
+    if doubtful {
+        shared.network.doubt_list();
+    }
     let (now, random) = (shared.network.now(), OsRng.next_u32());
     let swarm = u32::try_from(swarm).unwrap_or(u32::MAX);
     note(shared, move |store| match outcome {

@@ -204,6 +204,9 @@ async fn ask_all(shared: &Arc<Shared>, mailboxes: &'static [Namespace]) -> Resul
             Some(Err(error)) => return Err(error),
         }
     }
+    if report.answered < enough {
+        shared.network.doubt_list();
+    }
     match failure {
         Some(error) if report.answered == 0 => Err(error),
         _ => Ok(report),

@@ -53,6 +53,9 @@ const DRAWS: usize = 8;
 const CLOCK_NODES: usize = 5;
 /// The node list is asked for anew when it is older. (storage-and-onion 7.2)
 const LIST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
+/// And when it is older than this, and fewer than a majority of a swarm's members do what they are asked: those that are gone
+/// for good do not say that a mailbox has moved.
+const DOUBTED_LIST_LIFE: Duration = Duration::from_secs(5 * 60);
 /// And not more often than this, whatever happens.
 const LIST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -222,7 +225,7 @@ impl Network {
     pub async fn directory(&self) -> Result<Arc<Directory>, NetworkError> {
         match self.known_directory() {
             Some(directory) => {
-                self.refresh_if_old();
+                self.refresh_if_older(LIST_LIFE);
                 Ok(directory)
             }
             None => self.refresh().await,
@@ -448,9 +451,15 @@ impl Network {
         }
     }
 
-    fn refresh_if_old(&self) {
+    /// The list may be out of date: members of a swarm do not answer as they should. Asks for a newer one, unless that was
+    /// done a while ago.
+    pub fn doubt_list(&self) {
+        self.refresh_if_older(DOUBTED_LIST_LIFE);
+    }
+
+    fn refresh_if_older(&self, life: Duration) {
         let old = match self.inner.listed_at.try_lock() {
-            Ok(at) => at.is_none_or(|at| self.inner.clock.now().since(at) > LIST_LIFE),
+            Ok(at) => at.is_none_or(|at| self.inner.clock.now().since(at) > life),
             Err(_) => false,
         };
         if old {

@@ -243,6 +243,17 @@ impl Errand {
         verdicts.iter().any(|verdict| matches!(verdict, Verdict::Signed(_)))
     }
 
+    /// Whether an attempt speaks against the list of the swarm's members: fewer than a majority did something of it, or none
+    /// (`None`). What a member refuses speaks against the request.
+    pub(crate) fn casts_doubt(verdicts: Option<&[Verdict]>, swarm: usize) -> bool {
+        let Some(verdicts) = verdicts else { return true };
+        let most = verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Signed(by) => Some(*by),
+            Verdict::Refused(_) | Verdict::Failed(_) => None,
+        });
+        most.max().is_none_or(|by| usize::try_from(by).unwrap_or(usize::MAX).saturating_mul(2) <= swarm)
+    }
+
     /// Whether the swarm, and not just a member, refuses: all that were asked do, and they are several unless the swarm has
     /// no more.
     pub(crate) fn is_refused(refused: usize, asked: usize, swarm: usize) -> bool {
@@ -400,6 +411,22 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(pause_after(40, 0), LONGEST_PAUSE);
         assert_eq!(pause_after(6, u32::MAX), Duration::from_secs(75));
+    }
+
+    #[test]
+    fn a_list_is_doubted_when_fewer_than_a_majority_of_its_members_answer() {
+        let failed = || Verdict::Failed("no answer".to_owned());
+        for (verdicts, swarm, expected) in [
+            (None, 5, true),
+            (Some(vec![]), 5, true),
+            (Some(vec![failed()]), 5, true),
+            (Some(vec![Verdict::Signed(2)]), 5, true),
+            (Some(vec![Verdict::Signed(2)]), 4, true),
+            (Some(vec![Verdict::Signed(3)]), 5, false),
+            (Some(vec![failed(), Verdict::Signed(3)]), 5, false),
+        ] {
+            assert_eq!(Errand::casts_doubt(verdicts.as_deref(), swarm), expected, "{verdicts:?} of {swarm}");
+        }
     }
 
     #[test]
