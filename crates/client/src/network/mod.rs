@@ -52,12 +52,12 @@ const DRAWS: usize = 8;
 /// Nodes asked for the time: three have to agree that the clock is far off (client-messages 5.6), and some may be down.
 const CLOCK_NODES: usize = 5;
 /// The node list is asked for anew when it is older. (storage-and-onion 7.2)
-const LIST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
+pub(crate) const LIST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 /// And when it is older than this, and fewer than a majority of a swarm's members do what they are asked: those that are gone
 /// for good do not say that a mailbox has moved.
-const DOUBTED_LIST_LIFE: Duration = Duration::from_secs(5 * 60);
+pub(crate) const DOUBTED_LIST_LIFE: Duration = Duration::from_secs(5 * 60);
 /// And not more often than this, whatever happens.
-const LIST_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const LIST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A network file that comes with the program, by name: `session` is the public Session network, whose seeds are pinned
 /// (storage-and-onion 7.1).

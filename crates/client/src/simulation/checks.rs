@@ -13,6 +13,7 @@
 //!   it was made to (the reaction carries the timer for other clients, which keep it with its message);
 //! * that a request was accepted, where a line that says so was deleted: of several the earliest is shown, and whoever came later
 //!   never had the one that was deleted;
+//! * a message that shares its id with another, because two devices wrote in the same millisecond;
 //! * what somebody who is blocked said: it is dropped where the block is known when it comes;
 //! * a conversation that was erased: what was said before the last device had erased it, or within five minutes of that
 //!   (the two minutes of the guard, client-messages 7.3, and clocks that are off). The documents say that a contact is gone,
@@ -26,7 +27,7 @@ use conclave_proto::Timestamp;
 
 use super::device::Device;
 use super::world::{Outcome, Violation, World};
-use crate::store::{Contact, Copy, MessageRow, RowKind, StoreError};
+use crate::store::{Contact, MessageRow, RowKind, StoreError};
 use crate::types::{MessageId, MessageState};
 
 /// What a device has of a chat, as far as others must have the same.
@@ -48,27 +49,30 @@ impl World {
     pub(super) fn claims_no_more_than_happened(&mut self, device: usize, row: &MessageRow) -> Outcome {
         let Some(state) = row.state else { return Ok(()) };
         let Some(to) = self.person_of(&row.chat) else { return Ok(()) };
-        let signatures = self.ledger.signatures(&row.id, Copy::Recipient);
-        let swarm = self.people[to].members.len();
-        if row.signed.is_some_and(|signed| signed as usize > signatures) {
-            let signed = row.signed;
-            return Err(
-                self.wrong(device, &format!("{:?} claims {signed:?} signatures of {signatures}", row.text))
-            );
+        // Each by one list: who was a member before and who is one now do not add up to a majority.
+        if let Some(signed) = row.signed
+            && !self.signatures(&row.id, to, row.swarm).any(|(by, _)| by >= signed as usize)
+        {
+            let (text, of) = (&row.text, row.swarm);
+            return Err(self.wrong(device, &format!("{text:?} claims {signed} signatures of {of:?}")));
         }
         let had = |world: &Self| world.ledger.had.contains(&(to, row.id.clone()));
+        let by = |enough: fn((usize, usize)) -> bool| self.signatures(&row.id, to, None).any(enough);
         let justified = match state {
             MessageState::Queued | MessageState::Failed => true,
-            MessageState::StoredWeakly => signatures > 0,
-            MessageState::Stored => signatures * 2 > swarm,
+            MessageState::StoredWeakly => by(|(signed, _)| signed > 0),
+            MessageState::Stored => by(|(signed, swarm)| signed * 2 > swarm),
             MessageState::Delivered => had(self),
             MessageState::Read => had(self) && self.ledger.read.contains(&(to, row.id.clone())),
         };
         if !justified {
-            let text = &row.text;
-            return Err(
-                self.wrong(device, &format!("{text:?} is {state:?} with {signatures} of {swarm} signatures"))
-            );
+            return Err(self.wrong(device, &format!("{:?} is {state:?}, and is not", row.text)));
+        }
+        // The numbers beside a state are those that made it.
+        if let (MessageState::Stored, Some(signed), Some(swarm)) = (state, row.signed, row.swarm)
+            && signed * 2 <= swarm
+        {
+            return Err(self.wrong(device, &format!("{:?} is stored by {signed} of {swarm}", row.text)));
         }
         match state {
             MessageState::StoredWeakly => self.note(super::coverage::Kind::StoredWeakly),
@@ -172,7 +176,8 @@ impl World {
             let is_said = !erased || row.kind == RowKind::Post;
             let is_another =
                 row.kind == RowKind::Accepted && self.ledger.acceptances_deleted.contains(&(person, with));
-            !hidden_somewhere && (row.outgoing || !blocked) && outlives && is_said && !is_another
+            let is_twin = self.ledger.twins.contains(&row.id) || self.ledger.twins.contains(word);
+            !is_twin && !hidden_somewhere && (row.outgoing || !blocked) && outlives && is_said && !is_another
         };
         // What was in the swarm before a chat was hidden waits, on a device that came later, until it is shown again.
         let is_hidden = known.priority < 0;
@@ -271,6 +276,9 @@ impl World {
         }
         for row in seen.rows.values().filter(|row| row.kind == RowKind::Post) {
             let Some(id) = self.ledger.of_text(&row.text) else { continue };
+            if self.ledger.twins.contains(id) {
+                continue;
+            }
             if self.ledger.messages.get(id).is_some_and(|message| message.unsent) {
                 return Err(
                     self.wrong(device, &format!("{:?} was unsent and is here as {}", row.text, row.id))
@@ -293,6 +301,7 @@ impl World {
                 || message.timed
                 || message.unsent
                 || message.uncertain
+                || self.ledger.twins.contains(id)
                 || !self.ledger.outlives_erasure(person, with, message.sent_at)
             {
                 continue;
@@ -364,7 +373,7 @@ impl World {
                 let outlives = self.ledger.outlives_erasure(pair.0, pair.1, message.sent_at);
                 self.ledger.blocked.contains(pair) || !outlives
             };
-            if pair.iter().any(concerned) {
+            if pair.iter().any(concerned) || self.ledger.twins.contains(id) {
                 continue;
             }
             let text = |person: usize| -> Vec<(usize, String)> {

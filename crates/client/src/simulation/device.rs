@@ -52,6 +52,9 @@ pub(super) struct Device {
 pub(super) struct Process {
     pub(super) store: ClientStore,
     pub(super) offset: Offset,
+    /// The node list it goes by, and when it last asked for a newer one.
+    pub(super) list: usize,
+    pub(super) listed_at: Option<u64>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) pushes: PushTimes,
     pub(super) flights: BTreeMap<u64, Flight>,
@@ -70,6 +73,9 @@ pub(super) struct Process {
 /// All members are being asked.
 pub(super) struct Round {
     pub(super) number: u64,
+    /// How many are asked, by the node list of then.
+    pub(super) list: usize,
+    pub(super) members: usize,
     pub(super) answered: BTreeSet<usize>,
     /// Members that have not said anything yet.
     pub(super) waiting: BTreeSet<usize>,
@@ -207,11 +213,19 @@ impl World {
         let offset = remembered
             .and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok())
             .map_or_else(Offset::default, Offset::remembering);
-        let members = self.people[person].members.len();
-        let watched = BTreeSet::from([self.below(members), self.below(members)]);
+        // Who never had a list has it from a seed.
+        let list = match store.meta(Meta::Directory).map_err(fails)? {
+            Some(bytes) => bytes.try_into().map_or(0, usize::from_be_bytes),
+            None => self.lists.len() - 1,
+        };
+        store.set_meta(Meta::Directory, &list.to_be_bytes()).map_err(fails)?;
+        let swarm = self.lists[list][person].clone();
+        let watched = BTreeSet::from([swarm[self.below(swarm.len())], swarm[self.below(swarm.len())]]);
         self.devices[device].process = Some(Process {
             store,
             offset,
+            list,
+            listed_at: None,
             in_flight: Arc::default(),
             pushes: PushTimes::default(),
             flights: BTreeMap::new(),
@@ -305,7 +319,7 @@ impl World {
         time: Timestamp,
         asked: Timestamp,
     ) {
-        let (key, clock) = (self.people[person].swarm[member].ed25519, self.clock_of(device));
+        let (key, clock) = (self.people[person].records[member].ed25519, self.clock_of(device));
         let Some(process) = &self.devices[device].process else { return };
         process.offset.learn(key, time, asked, clock);
     }
@@ -316,7 +330,7 @@ impl World {
         if self.devices[device].process.as_ref().is_none_or(|process| process.offset.is_measured()) {
             return Ok(());
         }
-        for member in 0..self.people[person].members.len() {
+        for member in self.known_swarm(device, person) {
             if self.reaches(device, person, member) && !self.is_lost() {
                 let time = self.people[person].members[member].clock(self.true_time());
                 let asked = Timestamp(self.clock_of(device).0 - self.between(0, 200));

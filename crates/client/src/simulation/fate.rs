@@ -8,8 +8,12 @@ use super::world::{Event, Outcome, Violation, World};
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const DAY: u64 = 24 * 60 * MINUTE;
-/// What people do in one world, about.
-const ACTS: u64 = 50;
+/// What people do in most worlds, and in the long ones. Long ones are where it piles up: several pages of a mailbox, many
+/// lists of nodes, cursors and guards that were moved often.
+const ACTS: std::ops::Range<u64> = 40..60;
+const MANY_ACTS: std::ops::Range<u64> = 200..300;
+/// One world of so many is a long one; none of those that an ordinary run goes through, which is to be quick.
+const LONG_WORLDS: u64 = 8;
 /// Devices of one person.
 const MOST_DEVICES: usize = 4;
 /// How long devices may take to agree, once nothing bad happens any more.
@@ -27,7 +31,13 @@ impl World {
                 self.run_until(self.elapsed() + pause)?;
             }
         }
-        while self.acts < ACTS {
+        let is_long = self.seed >= super::QUICK && self.seed.is_multiple_of(LONG_WORLDS);
+        let acts = if is_long { MANY_ACTS } else { ACTS };
+        let acts = self.between(acts.start, acts.end);
+        if is_long {
+            self.note(Kind::LongWorld);
+        }
+        while self.acts < acts {
             self.something_happens()?;
             let pause = match self.below(10) {
                 0 => self.between(5 * SECOND, 90 * SECOND),
@@ -60,7 +70,8 @@ impl World {
         }
         self.erases(devices[0], whom)?;
         self.run_until(self.elapsed() + 10 * MINUTE)?;
-        self.people[person].members[0].mood = Mood::Replays;
+        let liar = self.swarm_of(person)[0];
+        self.people[person].members[liar].mood = Mood::Replays;
         for device in &devices {
             self.starts(*device)?;
         }
@@ -85,6 +96,9 @@ impl World {
     }
 
     fn something_happens(&mut self) -> Outcome {
+        if self.bug.is_some_and(super::Bug::is_about_changes) && self.chance(150) {
+            return self.swarm_changes();
+        }
         match self.below(1_000) {
             0..25 => self.restarts(),
             25..50 => {
@@ -117,6 +131,7 @@ impl World {
                 }
                 Ok(())
             }
+            162..190 => self.swarm_changes(),
             _ => self.somebody_acts(),
         }
     }
@@ -145,7 +160,7 @@ impl World {
         Ok(())
     }
 
-    fn is_partitioned(&mut self) {
+    pub(super) fn is_partitioned(&mut self) {
         self.note(Kind::Partition);
         for device in 0..self.devices.len() {
             for person in 0..self.people.len() {
@@ -163,7 +178,8 @@ impl World {
 
     fn goes_down(&mut self) {
         let person = self.below(self.people.len());
-        let member = self.below(self.people[person].members.len());
+        let member = self.below(self.swarm_of(person).len());
+        let member = self.swarm_of(person)[member];
         self.note(Kind::MemberDown);
         self.people[person].members[member].up = false;
         self.say(|world| format!("member {member} of {}'s swarm is down", world.people[person].name));
@@ -213,11 +229,6 @@ impl World {
         self.say(|_| "from now on all is well".to_owned());
         self.network.perfect = true;
         self.network.cut.clear();
-        for person in 0..self.people.len() {
-            for member in 0..self.people[person].members.len() {
-                self.comes_up(person, member);
-            }
-        }
         for device in 0..self.devices.len() {
             self.devices[device].away = false;
             self.spare(device);
@@ -227,10 +238,12 @@ impl World {
             self.with_store(device, |store, now| store.retry_all(now))?;
             self.hurries(device);
         }
+        self.lists_settle()?;
+        self.lists_get_old()?;
         self.comes_to_rest()
     }
 
-    fn comes_to_rest(&mut self) -> Outcome {
+    pub(super) fn comes_to_rest(&mut self) -> Outcome {
         let until = self.elapsed() + SETTLE_MINUTES * MINUTE;
         loop {
             let before = self.writes;
@@ -268,7 +281,8 @@ impl World {
     /// A device that is linked when all is done has what the others have.
     fn a_new_device_agrees(&mut self) -> Outcome {
         let person = self.below(self.people.len());
-        if self.people[person].members.iter().any(|member| member.mood == Mood::Replays) {
+        let mut swarm = self.swarm_of(person).iter().map(|member| &self.people[person].members[*member]);
+        if swarm.any(|member| member.mood == Mood::Replays) {
             // What it replays is news to a device that knows nothing.
             return Ok(());
         }

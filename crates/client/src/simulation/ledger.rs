@@ -35,6 +35,9 @@ pub(super) struct Message {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) messages: BTreeMap<MessageId, Message>,
+    /// Ids of two messages each: devices of one account wrote in the same millisecond, before they heard of each other. The
+    /// protocol cannot tell these apart (docs/protocol/messages.md), so nothing is promised for them.
+    pub(super) twins: BTreeSet<MessageId>,
     by_word: BTreeMap<String, MessageId>,
     /// Who truly signed for what, and kept it.
     signers: BTreeMap<MessageHash, BTreeSet<usize>>,
@@ -59,7 +62,9 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn written(&mut self, id: MessageId, message: Message) {
         self.by_word.insert(message.word.clone(), id.clone());
-        self.messages.insert(id, message);
+        if self.messages.insert(id.clone(), message).is_some() {
+            self.twins.insert(id);
+        }
     }
 
     /// Which message a text belongs to, itself or as an edit.
@@ -75,10 +80,11 @@ impl Ledger {
         self.carried.entry((id.clone(), copy)).or_default().insert(hash);
     }
 
-    /// How many members have signed for a copy, at most in one of its forms.
-    pub(super) fn signatures(&self, id: &MessageId, copy: Copy) -> usize {
+    /// How many of a swarm have signed for a copy, at most in one of its forms.
+    pub(super) fn signatures(&self, id: &MessageId, copy: Copy, swarm: &[usize]) -> usize {
         let hashes = self.carried.get(&(id.clone(), copy)).into_iter().flatten();
-        hashes.filter_map(|hash| self.signers.get(hash)).map(BTreeSet::len).max().unwrap_or(0)
+        let signers = hashes.filter_map(|hash| self.signers.get(hash));
+        signers.map(|by| swarm.iter().filter(|member| by.contains(member)).count()).max().unwrap_or(0)
     }
 
     /// A contact is erased on a device.

@@ -5,6 +5,7 @@ use conclave_proto::rpc::answers::RetrieveAnswer;
 use conclave_proto::{MessageHash, Namespace, Timestamp};
 use rand_core::RngCore as _;
 
+use super::Bug;
 use super::coverage::Kind;
 use super::device::Round;
 use super::swarm::Mood;
@@ -20,7 +21,10 @@ impl World {
     pub(super) fn hears_of_news(&mut self, device: usize, member: usize) {
         let (person, life) = (self.devices[device].person, self.devices[device].life);
         let Some(process) = &self.devices[device].process else { return };
-        if !process.watched.contains(&member) || !self.reaches(device, person, member) {
+        if !process.watched.contains(&member)
+            || !self.keeps(person, member)
+            || !self.reaches(device, person, member)
+        {
             return;
         }
         let delay = self.between(5, 400);
@@ -62,9 +66,10 @@ impl World {
         }
         process.next_sweep = elapsed + pace;
         self.after(pace, Event::Sweep { device, life });
-        let members = self.people[self.devices[device].person].members.len();
+        self.uses_list(device);
+        let swarm = self.known_swarm(device, self.devices[device].person);
         // Others are relied on from time to time.
-        let watched = [self.below(members), self.below(members)];
+        let watched = [swarm[self.below(swarm.len())], swarm[self.below(swarm.len())]];
         let Some(process) = &mut self.devices[device].process else { return Ok(()) };
         if process.round.is_some() {
             return Ok(());
@@ -78,16 +83,18 @@ impl World {
 
     fn begins_round(&mut self, device: usize, settings_only: bool) {
         let (number, life) = (self.number(), self.devices[device].life);
-        let members = self.people[self.devices[device].person].members.len();
+        let swarm = self.known_swarm(device, self.devices[device].person);
         let Some(process) = &mut self.devices[device].process else { return };
         process.round = Some(Round {
             number,
+            list: process.list,
+            members: swarm.len(),
             answered: Default::default(),
-            waiting: (0..members).collect(),
+            waiting: swarm.iter().copied().collect(),
             settings_only,
         });
         let mailboxes: &[Namespace] = if settings_only { &DOCUMENT_NAMESPACES } else { &MAILBOXES };
-        for member in 0..members {
+        for member in swarm {
             let delay = self.latency();
             self.asks_for_news(device, life, member, mailboxes, Some(number), delay);
         }
@@ -107,12 +114,22 @@ impl World {
             self.after(delay, Event::Unread { read });
             return;
         }
+        if !self.keeps(person, member) {
+            self.note(Kind::Misdirected);
+            let delay = self.latency();
+            self.after(delay, Event::Misdirected { read });
+            return;
+        }
         let account = *self.people[person].keys.id();
-        let key = self.people[person].swarm[member].ed25519;
+        let key = self.people[person].records[member].ed25519;
         let mut pages = Vec::new();
         for namespace in &read.mailboxes {
-            let cursor = self.store(device).and_then(|store| store.cursor(&key, &account, *namespace).ok());
-            let cursor = cursor.flatten().and_then(|hash| hash.parse::<MessageHash>().ok());
+            let cursor_at = |key| self.store(device)?.cursor(key, &account, *namespace).ok()?;
+            let mut cursor = cursor_at(&key);
+            if self.bug == Some(Bug::CursorsAreShared) && cursor.is_none() {
+                cursor = self.people[person].records.iter().find_map(|other| cursor_at(&other.ed25519));
+            }
+            let cursor = cursor.and_then(|hash| hash.parse::<MessageHash>().ok());
             let (whim, now) = (self.rng.next_u64(), self.true_time());
             let at = &self.people[person].members[member];
             pages.push((*namespace, at.retrieve(*namespace, cursor.as_ref(), at.clock(now), whim)));
@@ -149,7 +166,7 @@ impl World {
                 continue;
             }
             self.is_sabotaged(device)?;
-            let (now, key) = (self.time_of(device), self.people[person].swarm[member].ed25519);
+            let (now, key) = (self.time_of(device), self.people[person].records[member].ed25519);
             let Some(store) = self.store(device).cloned() else { return Ok(()) };
             let taken = take_page(&store, &self.people[person].keys, key, namespace, &page, now);
             drop(store);
@@ -221,7 +238,7 @@ impl World {
                 let number = round.number;
                 if round.waiting.is_empty() {
                     self.after(0, Event::RoundEnds { device, life, round: number });
-                } else if round.answered.len() * 2 > self.people[self.devices[device].person].members.len() {
+                } else if round.answered.len() * 2 > round.members {
                     self.after(GRACE.as_millis() as u64, Event::RoundEnds { device, life, round: number });
                 }
             }
@@ -238,10 +255,14 @@ impl World {
     }
 
     pub(super) fn round_ends(&mut self, device: usize, number: u64) -> Outcome {
-        let members = self.people[self.devices[device].person].members.len();
         let Some(process) = &mut self.devices[device].process else { return Ok(()) };
         let Some(round) = process.round.take_if(|round| round.number == number) else { return Ok(()) };
-        if round.answered.len() * 2 <= members {
+        if round.answered.is_empty() && round.list != process.list {
+            // A round that nobody answered is soon followed by another, and that goes by the newer list.
+            self.hurries(device);
+        }
+        if round.answered.len() * 2 <= round.members {
+            self.doubts_list(device);
             return Ok(());
         }
         if round.settings_only {

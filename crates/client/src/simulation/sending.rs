@@ -1,7 +1,7 @@
 //! What devices send: `outbox.rs` under one clock, with the same errands and the same rules of whom to ask next.
 
 use conclave_proto::rpc::Request;
-use conclave_proto::{MessageHash, Timestamp};
+use conclave_proto::{MessageHash, SnodeRecord, Timestamp};
 use rand_core::RngCore as _;
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ pub(super) struct Flight {
     errand: Errand,
     /// Whose swarm is asked.
     person: usize,
+    /// Its members, by the node list when the attempt began.
+    swarm: Vec<usize>,
     /// Members that have not been asked, the next one last.
     members: Vec<usize>,
     asked: usize,
@@ -31,6 +33,12 @@ pub(super) struct Flight {
     copies: Vec<(MessageId, Copy)>,
     of_own_lane: bool,
     _place: Option<outbox::Flight>,
+}
+
+impl Flight {
+    pub(super) fn is_to(&self, person: usize) -> bool {
+        self.person == person
+    }
 }
 
 impl World {
@@ -137,7 +145,9 @@ impl World {
         place: Option<outbox::Flight>,
         of_own_lane: bool,
     ) -> Outcome {
-        let mut members: Vec<usize> = (0..self.people[person].members.len()).collect();
+        self.uses_list(device);
+        let swarm = self.known_swarm(device, person);
+        let mut members = swarm.clone();
         for at in (1..members.len()).rev() {
             let other = self.below(at + 1);
             members.swap(at, other);
@@ -150,6 +160,7 @@ impl World {
             Flight {
                 errand,
                 person,
+                swarm,
                 members,
                 asked: 0,
                 running: 0,
@@ -222,7 +233,7 @@ impl World {
         time: Timestamp,
     ) -> Outcome {
         self.learns_time(asked.device, asked.person, asked.member, time, asked.at);
-        let swarm = &self.people[asked.person].swarm;
+        let everybody = &self.people[asked.person].records;
         let Some(process) = &mut self.devices[asked.device].process else { return Ok(()) };
         let Some(under_way) = process.flights.get_mut(&asked.flight) else { return Ok(()) };
         under_way.running -= 1;
@@ -232,7 +243,16 @@ impl World {
             self.asks_for_time(asked.device)?;
             return self.asks_next(asked.device, asked.flight);
         }
-        let verdicts = Errand::judge(requests, answers, swarm);
+        let mut swarm: Vec<SnodeRecord> = under_way.swarm.iter().map(|member| everybody[*member]).collect();
+        if self.bug == Some(Bug::FormerMembersCount) {
+            swarm.clone_from(everybody);
+        }
+        if answers.last().is_some_and(|(status, _)| *status == 421) {
+            self.refreshes_list(asked.device)?;
+        }
+        let Some(process) = &mut self.devices[asked.device].process else { return Ok(()) };
+        let Some(under_way) = process.flights.get_mut(&asked.flight) else { return Ok(()) };
+        let verdicts = Errand::judge(requests, answers, &swarm);
         if Errand::is_progress(&verdicts) {
             return self.lands(asked.device, asked.flight, Some(verdicts));
         }
@@ -251,21 +271,26 @@ impl World {
     fn lands(&mut self, device: usize, flight: u64, verdicts: Option<Vec<Verdict>>) -> Outcome {
         let random = self.rng.next_u32();
         let Some(process) = &mut self.devices[device].process else { return Ok(()) };
-        let Some(Flight { errand, person, asked, refused, reason, of_own_lane, _place: place, .. }) =
-            process.flights.remove(&flight)
+        let Some(Flight {
+            errand, person, swarm, asked, refused, reason, of_own_lane, _place: place, ..
+        }) = process.flights.remove(&flight)
         else {
             return Ok(());
         };
-        let size = self.people[person].members.len();
+        let size = swarm.len();
+        if verdicts.is_some() && swarm != self.swarm_of(person) {
+            self.note(Kind::DoneByOldList);
+        }
         let swarm = if self.bug == Some(Bug::StoredByMinority) { 1 } else { size as u32 };
+        let refused = Errand::is_refused(refused, asked, size);
+        if Errand::casts_doubt(verdicts.as_deref(), size) && !(verdicts.is_none() && refused) {
+            self.doubts_list(device);
+        }
         self.say(|world| format!("{} notes {verdicts:?} {reason}", world.name(device)));
         let noted = self.with_store(device, |store, now| -> Result<Vec<Changes>, StoreError> {
             match verdicts {
                 Some(verdicts) => errand.note(store, &verdicts, swarm, now, random),
-                None => {
-                    let refused = Errand::is_refused(refused, asked, size);
-                    errand.note_failure(store, &reason, refused, now, random)
-                }
+                None => errand.note_failure(store, &reason, refused, now, random),
             }
         })?;
         drop(place);

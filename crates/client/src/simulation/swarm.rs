@@ -74,6 +74,10 @@ pub(super) struct Member {
     secret: Ed25519Secret,
     pub(super) mood: Mood,
     pub(super) up: bool,
+    /// It is gone for ever, with its disk.
+    pub(super) lost: bool,
+    /// The node list it goes by.
+    pub(super) list: usize,
     /// Of its clock, in milliseconds.
     pub(super) skew: i64,
     kept: BTreeMap<MessageHash, Kept>,
@@ -85,7 +89,17 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(seed: [u8; 32], mood: Mood, skew: i64) -> Self {
         let secret = Ed25519Secret::from_seed(&seed);
-        Self { secret, mood, up: true, skew, kept: BTreeMap::new(), places: 0, backlog: Vec::new() }
+        Self {
+            secret,
+            mood,
+            up: true,
+            lost: false,
+            list: 0,
+            skew,
+            kept: BTreeMap::new(),
+            places: 0,
+            backlog: Vec::new(),
+        }
     }
 
     pub(super) fn record(&self) -> SnodeRecord {
@@ -170,6 +184,47 @@ impl Member {
         (Some(done), news)
     }
 
+    /// It is gone for ever, with all it kept.
+    pub(super) fn is_lost(&mut self) {
+        (self.lost, self.up) = (true, false);
+        self.kept.clear();
+        self.backlog.clear();
+    }
+
+    /// Takes what it lacks from another one: what is known of a message only adds up. (decision 0007)
+    pub(super) fn learns_from(&mut self, other: &Self, now: Timestamp) -> BTreeSet<Namespace> {
+        let mut news = BTreeSet::new();
+        // In the order of their names: another one than that in which they came to the other.
+        for (hash, theirs) in &other.kept {
+            self.places += 1;
+            let place = self.places;
+            let kept = self.entry(*hash);
+            let already = kept.is_here(now);
+            if kept.message.is_none() {
+                kept.message.clone_from(&theirs.message);
+            }
+            kept.stored = kept.stored.max(theirs.stored);
+            kept.deleted = kept.deleted.max(theirs.deleted);
+            kept.expiry = kept.expiry.max(theirs.expiry);
+            kept.at_most = kept.at_most.min(theirs.at_most);
+            if !already && kept.is_here(now) {
+                kept.place = place;
+                news.extend(kept.message.as_ref().map(|(namespace, ..)| *namespace));
+            }
+        }
+        news
+    }
+
+    /// Whether others together know all that it knows.
+    pub(super) fn is_had_by(&self, others: &[&Self]) -> bool {
+        self.kept.iter().all(|(hash, kept)| {
+            let there = || others.iter().filter_map(|other| other.kept.get(hash));
+            there().any(|known| known.stored >= kept.stored && known.expiry >= kept.expiry)
+                && there().any(|known| known.deleted >= kept.deleted)
+                && there().any(|known| known.at_most <= kept.at_most)
+        })
+    }
+
     /// A page of a mailbox. `whim` is random.
     pub(super) fn retrieve(
         &self,
@@ -252,10 +307,11 @@ pub(super) fn admits(request: &Request, clock: Timestamp) -> bool {
     }
 }
 
-/// The entry node's answer, signed by those who did it. `did` has what each member did, or nothing for one that could not
-/// be reached.
+/// The entry node's answer, signed by those who did it. `did` has what each of the `swarm` did, or nothing for one that could
+/// not be reached.
 pub(super) fn answer(
     members: &[Member],
+    swarm: &[usize],
     entry: usize,
     request: &Request,
     did: Vec<Option<Done>>,
@@ -264,7 +320,7 @@ pub(super) fn answer(
     let boasts = members[entry].mood == Mood::Boasts;
     let any = did.iter().flatten().next().cloned();
     let mut results = BTreeMap::new();
-    for (member, done) in members.iter().zip(did) {
+    for (member, done) in swarm.iter().map(|at| &members[*at]).zip(did) {
         let signed = match done {
             Some(done) => NodeResult::sign(request, done, &member.secret),
             // Signed by the wrong one.

@@ -30,8 +30,10 @@ pub(super) struct Person {
     pub(super) name: &'static str,
     pub(super) phrase: RecoveryPhrase,
     pub(super) keys: Account,
+    /// All that are or were members of its swarm. Who is one by now, [`World::lists`] say.
     pub(super) members: Vec<Member>,
-    pub(super) swarm: Vec<SnodeRecord>,
+    /// What node lists say of each of them.
+    pub(super) records: Vec<SnodeRecord>,
     pub(super) devices: Vec<usize>,
 }
 
@@ -56,10 +58,20 @@ pub(super) enum Event {
     Pages { read: Read, pages: Vec<(Namespace, RetrieveAnswer)>, time: Timestamp },
     /// They do not.
     Unread { read: Read },
+    /// A member says that it does not keep the mailbox.
+    Misdirected { read: Read },
+    /// A device asks for a newer node list.
+    Refreshes { device: usize, life: u64 },
     /// A device has waited long enough for the members of a round.
     RoundEnds { device: usize, life: u64, round: u64 },
     /// A member hears of a write from the others.
     Replicates { person: usize, member: usize, op: Op },
+    /// A node hears of a newer node list.
+    HearsOfList { person: usize, member: usize },
+    /// A former member brings what it has to those that keep it now.
+    HandsOver { person: usize, member: usize },
+    /// A member looks at what the others have.
+    Compares { person: usize, member: usize },
     /// A member comes back.
     Up { person: usize, member: usize },
     /// A device is switched on.
@@ -121,6 +133,8 @@ pub(super) struct World {
     queue: BTreeMap<(u64, u64), Event>,
     numbers: u64,
     pub(super) people: Vec<Person>,
+    /// All node lists so far: in each, the members of everybody's swarm.
+    pub(super) lists: Vec<Vec<Vec<usize>>>,
     pub(super) devices: Vec<Device>,
     pub(super) ledger: Ledger,
     pub(super) happened: Happened<Kind>,
@@ -144,6 +158,7 @@ impl worlds::World for World {
             queue: BTreeMap::new(),
             numbers: 0,
             people: Vec::new(),
+            lists: vec![Vec::new()],
             devices: Vec::new(),
             ledger: Ledger::default(),
             happened: Happened::default(),
@@ -185,18 +200,16 @@ impl World {
         let phrase = RecoveryPhrase::from_seed16(&[0x11 * (number as u8 + 1); 16]);
         let size = 3 + self.below(3);
         let bad = if self.chance(600) { 1 + self.below((size - 1) / 2) } else { 0 };
-        let mut members = Vec::new();
-        for at in 0..size {
-            let moods =
-                [Mood::Withholds, Mood::Withholds, Mood::Replays, Mood::Replays, Mood::Boasts, Mood::Refuses];
-            let mood = if at < bad { moods[self.below(moods.len())] } else { Mood::Honest };
-            let skew = self.below(3_000) as i64 - 1_500;
-            members.push(Member::new([number as u8 * 8 + at as u8 + 1; 32], mood, skew));
-        }
-        let swarm = members.iter().map(Member::record).collect();
         let keys = Account::from_phrase(&phrase);
         let name = NAMES[number];
-        self.people.push(Person { name, phrase, keys, members, swarm, devices: Vec::new() });
+        let (members, records, devices) = Default::default();
+        self.people.push(Person { name, phrase, keys, members, records, devices });
+        let mut swarm = Vec::new();
+        for at in 0..size {
+            let mood = if at < bad { self.some_mood() } else { Mood::Honest };
+            swarm.push(self.new_member(number, mood));
+        }
+        self.lists[0].push(swarm);
     }
 
     /// Says what happens, if anybody reads it.
@@ -260,6 +273,7 @@ impl World {
     pub(super) fn reaches(&self, device: usize, person: usize, member: usize) -> bool {
         self.devices[device].online
             && self.people[person].members[member].up
+            && !self.people[person].members[member].lost
             && !self.network.cut.contains(&(device, person, member))
     }
 
@@ -318,6 +332,20 @@ impl World {
             Event::RoundEnds { device, life, round } if self.lives(device, life) => {
                 self.round_ends(device, round)
             }
+            Event::Misdirected { read } if self.lives(read.device, read.life) => self.is_misdirected(&read),
+            Event::Refreshes { device, life } if self.lives(device, life) => self.refreshes_list(device),
+            Event::HearsOfList { person, member } => {
+                self.hears_of_list(person, member);
+                Ok(())
+            }
+            Event::HandsOver { person, member } => {
+                self.hands_over(person, member);
+                Ok(())
+            }
+            Event::Compares { person, member } => {
+                self.compares(person, member);
+                Ok(())
+            }
             Event::Replicates { person, member, op } => {
                 self.replicates(person, member, op);
                 Ok(())
@@ -373,13 +401,14 @@ impl World {
 
     fn does(&mut self, person: usize, entry: usize, request: &Request, clock: Timestamp) -> (u16, Value) {
         self.writes += 1;
+        if !swarm::is_for(request, self.people[person].keys.id()) || !self.keeps(person, entry) {
+            self.note(Kind::Misdirected);
+            return (421, Value::from("not mine"));
+        }
         if self.people[person].members[entry].mood == Mood::Refuses && !matches!(request, Request::Delete(_))
         {
             self.note(Kind::Refused);
             return (403, Value::from("I do not like it"));
-        }
-        if !swarm::is_for(request, self.people[person].keys.id()) {
-            return (421, Value::from("not mine"));
         }
         if !swarm::admits(request, clock) {
             self.note(Kind::WrongTime);
@@ -389,9 +418,13 @@ impl World {
         let Some(op) = swarm::operation(request, number) else { return (400, Value::from("what?")) };
         let mut did = Vec::new();
         let mut signers = BTreeSet::new();
-        for member in 0..self.people[person].members.len() {
+        let swarm = self.swarm_by_member(person, entry);
+        for &member in &swarm {
             let late = member != entry && !self.network.perfect && self.chance(self.network.late);
-            if late || !self.people[person].members[member].up {
+            if member != entry && !self.keeps(person, member) {
+                // It is lost, has left and knows that, or has joined and does not know that.
+                did.push(None);
+            } else if late || !self.people[person].members[member].up {
                 self.note(Kind::LateMember);
                 let delay = self.between(500, 60_000);
                 self.after(delay, Event::Replicates { person, member, op: op.clone() });
@@ -405,7 +438,7 @@ impl World {
             let hash = conclave_proto::MessageHash::of(&store.account, store.namespace, &store.data);
             self.ledger.signed(hash, signers);
         }
-        swarm::answer(&self.people[person].members, entry, request, did, clock)
+        swarm::answer(&self.people[person].members, &swarm, entry, request, did, clock)
     }
 
     fn applies(
@@ -427,6 +460,9 @@ impl World {
     }
 
     fn replicates(&mut self, person: usize, member: usize, op: Op) {
+        if !self.keeps(person, member) {
+            return;
+        }
         if self.people[person].members[member].up {
             self.applies(person, member, &op);
         } else {
@@ -436,13 +472,18 @@ impl World {
 
     pub(super) fn comes_up(&mut self, person: usize, member: usize) {
         let at = &mut self.people[person].members[member];
-        if !at.up {
+        if !at.up && !at.lost {
             at.up = true;
             let backlog = std::mem::take(&mut at.backlog);
             self.say(|world| format!("member {member} of {}'s swarm is back", world.people[person].name));
             for op in backlog {
                 self.applies(person, member, &op);
             }
+            self.will_hear_of_list(person, member);
+            if !self.keeps(person, member) {
+                self.after(0, Event::HandsOver { person, member });
+            }
+            self.all_will_compare(person);
         }
     }
 }
