@@ -112,6 +112,19 @@ impl Work<'_> {
         Ok(true)
     }
 
+    /// Whether an edit has become part of its message, so that nothing is to stand in for it.
+    pub(super) fn is_applied(&self, id: &MessageId) -> Result<bool, Failure> {
+        let within = i64::try_from(EDIT_WITHIN.as_millis()).unwrap_or(i64::MAX);
+        Ok(self
+            .tx
+            .prepare_cached(
+                "SELECT 1 FROM edit JOIN message ON message.id = edit.target AND message.chat = edit.chat
+                 WHERE edit.id = ?1 AND message.kind = ?2 AND message.text <> ''
+                   AND edit.sent_at BETWEEN message.sent_at AND message.sent_at + ?3",
+            )?
+            .exists((id_bytes(id), RowKind::Post.code(), within))?)
+    }
+
     /// The newest edit of a message that is here becomes its text; what stood in for edits that came first goes, and so do
     /// the texts that were replaced.
     pub(super) fn apply_edits(&mut self, target: &MessageId) -> Result<(), Failure> {

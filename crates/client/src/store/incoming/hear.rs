@@ -98,8 +98,8 @@ impl Work<'_> {
                 self.unhide(chat)?;
             }
         }
-        // The contact may have brought back what was set aside, another copy of this among it.
-        if self.is_here(&id, item, heard)? {
+        // The contact may have brought back what was set aside, another copy of this among it, or the message that this edits.
+        if self.is_here(&id, item, heard)? || self.is_applied(&id)? {
             return Ok(());
         }
         if let Some(how) = gone(self.tx, &id)? {

@@ -144,3 +144,20 @@ fn what_writing_to_somebody_brings_back_has_not_been_seen() {
     assert_eq!(unread(&store), 1);
     assert!(acknowledged(&store, &chat).is_empty());
 }
+
+#[test]
+fn an_edit_that_brings_its_message_back_does_not_stand_beside_it() {
+    let (phone, laptop) = (store(), store());
+    send(&phone, 2, "hi", NOW);
+    phone.set_priority(&person(2), -1, LATER.plus(4 * MINUTE)).unwrap();
+    share(&phone, &laptop, LATER.plus(5 * MINUTE));
+    let speech = Speech::Post { text: "helo", quote: None, preview: None, invitation: None, files: &[] };
+    receive(&laptop, vec![as_it_came(item("h1", 2, "helo", NOW), &speech)]);
+    assert_eq!(laptop.set_aside_of(&person(2)).unwrap(), 1, "it was said before the chat was hidden");
+    let post = Post { text: "hello".to_owned(), ..Post::default() };
+    let edit = heard(2, Said::Edit { target: NOW, post }, LATER.plus(6 * MINUTE));
+    receive(&laptop, vec![item_of("h2", edit)]);
+    let rows = laptop.history(&person(2), 10, None).unwrap();
+    let shown: Vec<(&str, Timestamp)> = rows.iter().map(|row| (row.text.as_str(), row.sent_at)).collect();
+    assert_eq!(shown, [("hello", NOW)]);
+}
