@@ -13,6 +13,9 @@
 //!   it was made to (the reaction carries the timer for other clients, which keep it with its message);
 //! * that a request was accepted, where a line that says so was deleted: of several the earliest is shown, and whoever came later
 //!   never had the one that was deleted;
+//! * a message that disappears after it was read, where it is not known how far was read: the message of one's own that would
+//!   have said so, by coming after it, is gone;
+//! * the text of a message of which somebody deleted an edit that came first: where the message comes later, it is as it was;
 //! * a message that shares its id with another, because two devices wrote in the same millisecond;
 //! * what somebody who is blocked said: it is dropped where the block is known when it comes;
 //! * a conversation that was erased: what was said before the last device had erased it, or within five minutes of that
@@ -27,6 +30,7 @@ use conclave_proto::Timestamp;
 
 use super::device::Device;
 use super::world::{Outcome, Violation, World};
+use crate::said::Timer;
 use crate::store::{Contact, MessageRow, RowKind, StoreError};
 use crate::types::{MessageId, MessageState};
 
@@ -179,6 +183,18 @@ impl World {
             let is_twin = self.ledger.twins.contains(&row.id) || self.ledger.twins.contains(word);
             !is_twin && !hidden_somewhere && (row.outgoing || !blocked) && outlives && is_said && !is_another
         };
+        // Whoever comes late does not learn how far was read from a message of one's own that is gone.
+        let gone = |message: &&super::ledger::Message| {
+            let vanished =
+                message.unsent || message.timed || message.uncertain || !message.taken_off.is_empty();
+            message.author == person && message.to == with && vanished
+        };
+        let learnt_from = self.ledger.messages.values().filter(gone).map(|message| message.sent_at).max();
+        let learnt_from = learnt_from.max(self.ledger.notices.get(&(person, with)).copied());
+        // So there what disappears after it was read stays.
+        let is_unlearnt = |row: &MessageRow| {
+            matches!(row.timer, Timer::AfterRead(_)) && !row.outgoing && Some(row.sent_at) <= learnt_from
+        };
         // What was in the swarm before a chat was hidden waits, on a device that came later, until it is shown again.
         let is_hidden = known.priority < 0;
         for (of, rows, others, waiting) in
@@ -189,6 +205,7 @@ impl World {
                 match others.get(id) {
                     None if row.kind == RowKind::Deleted => {}
                     None if is_hidden && missing < waiting => missing += 1,
+                    None if is_unlearnt(row) => {}
                     None => {
                         return differ(format!(
                             "only {} has {} ({:?} {:?})",
@@ -199,7 +216,7 @@ impl World {
                         ));
                     }
                     Some(there) => {
-                        if visible(row) != visible(there) {
+                        if visible(row) != visible(there) && !self.is_without_edit(person, row, there) {
                             return differ(format!("{:?} and {:?}", visible(row), visible(there)));
                         }
                         let lasting = !blocked && !self.ledger.fleeting.contains(id);
@@ -222,7 +239,7 @@ impl World {
             .collect();
         let in_time = |seen: &Seen| {
             let rows = seen.order.iter().filter_map(|(_, id)| seen.rows.get(id));
-            rows.filter(|row| counts(row) && !from_the_future.contains(&row.id))
+            rows.filter(|row| counts(row) && !is_unlearnt(row) && !from_the_future.contains(&row.id))
                 .filter(|row| !is_hidden || (a.rows.contains_key(&row.id) && b.rows.contains_key(&row.id)))
                 .filter(|row| row.kind != RowKind::Deleted)
                 .map(|row| row.id.clone())
@@ -234,14 +251,6 @@ impl World {
         if a.marked != b.marked && !erased && !a.rows.is_empty() && !b.rows.is_empty() {
             return differ(format!("marked as unread: {} and {}", a.marked, b.marked));
         }
-        // Whoever comes late does not learn how far was read from a message of one's own that is gone.
-        let gone = |message: &&super::ledger::Message| {
-            let vanished =
-                message.unsent || message.timed || message.uncertain || !message.taken_off.is_empty();
-            message.author == person && message.to == with && vanished
-        };
-        let learnt_from = self.ledger.messages.values().filter(gone).map(|message| message.sent_at).max();
-        let learnt_from = learnt_from.max(self.ledger.notices.get(&(person, with)).copied());
         let unread = |seen: &Seen| -> Vec<MessageId> {
             let rows = seen.order.iter().filter(|(at, _)| *at > seen.position && Some(*at) > learnt_from);
             rows.filter(|(_, id)| {
@@ -267,6 +276,13 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// Whoever deleted an edit that came before its message has the message as it was first, where it comes later.
+    fn is_without_edit(&self, person: usize, one: &MessageRow, other: &MessageRow) -> bool {
+        self.ledger.messages.get(&one.id).is_some_and(|message| {
+            message.taken_off.contains(&person) && (one.text == message.word || other.text == message.word)
+        })
     }
 
     fn nothing_unsent_is_here(&self, device: usize, with: usize, seen: &Seen) -> Outcome {
@@ -386,8 +402,9 @@ impl World {
             };
             for (one, mine) in text(message.author) {
                 for (other, theirs) in text(message.to) {
-                    // Whoever deleted an edit that came before its message has the message as it was first.
-                    let undone = message.taken_off.contains(&message.to) && theirs == message.word;
+                    // As on the devices of whoever deleted it, see [`Self::is_without_edit`].
+                    let undone = (message.taken_off.contains(&message.to) && theirs == message.word)
+                        || (message.taken_off.contains(&message.author) && mine == message.word);
                     if mine != theirs
                         && !undone
                         && !self.devices[one].hidden.contains(id)
