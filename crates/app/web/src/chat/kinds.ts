@@ -7,6 +7,9 @@ export const FILE_ICONS: Record<FileKind, string> = { picture: 'picture', video:
 
 export const FILE_WORDS: Record<FileKind, Key> = { picture: 'msg_picture', video: 'msg_video', voice: 'msg_voice', audio: 'msg_audio', file: 'msg_file' };
 
+/** What stands for a message without a text. That it is none does not make it a file. */
+export const wordFor = (file: FileKind | null | undefined): Key => (file ? FILE_WORDS[file] : 'msg_message');
+
 /** What a name ends with, as long as it is one: shown apart, so that a long name cannot hide it. */
 export function endingOf(name: string): string {
   const ending = /\.([\p{L}\p{N}]{1,5})$/u.exec(name)?.[1];

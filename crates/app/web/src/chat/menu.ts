@@ -6,7 +6,7 @@ import type { MessageRow } from '../lib/contract';
 import type { Shown } from '../lib/files';
 import { prefs } from '../lib/prefs.svelte';
 import { fileMenu } from './fileacts';
-import { FILE_WORDS } from './kinds';
+import { wordFor } from './kinds';
 import { noticeText } from './notice';
 
 interface Where {
@@ -79,7 +79,7 @@ export function plainText(row: MessageRow): string {
   if (notice !== null) return notice;
   if (message.text && message.attachments.length === 0) return message.text;
   if (message.invitation) return t('msg_invitation');
-  const kind = row.files[0]?.kind ?? 'file';
-  const files = message.attachments.length > 1 ? t('msg_several', { count: message.attachments.length }) : t(FILE_WORDS[kind]);
+  const kind = row.files[0]?.kind ?? (message.attachments.length > 0 ? 'file' : null);
+  const files = message.attachments.length > 1 ? t('msg_several', { count: message.attachments.length }) : t(wordFor(kind));
   return message.text ? `${files}. ${message.text}` : files;
 }
