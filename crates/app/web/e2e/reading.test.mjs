@@ -29,4 +29,48 @@ describe('reading', { skip }, () => {
       }
     });
   }
+
+  test('the number on the way to the newest goes down with what is read, as that of the list, and is gone at the end', async () => {
+    const { page, mock, complaints, end } = await visit(browser);
+    try {
+      const world = mock.worlds.get('default');
+      for (let n = 0; n < 80; n++) world.receive(idOf('kofi'), `number ${n}`, { sent_at: Date.now() - (80 - n) * 1_000 });
+      mock.tell();
+      const row = page.locator(`[data-chat="${idOf('kofi')}"]`);
+      await row.locator('.badge').getByText('80', { exact: true }).waitFor();
+      await row.click();
+      await page.locator('[data-message]').first().waitFor();
+      const newest = page.locator('.newest');
+      const scroll = (by) =>
+        page.getByTestId('timeline').evaluate((list, dy) => {
+          list.dispatchEvent(new WheelEvent('wheel'));
+          list.scrollTop += dy;
+        }, by);
+      /** Both numbers, when they are the same and smaller than before. */
+      const less = async (than) =>
+        Number(await (await page.waitForFunction(([chat, before]) => {
+          const said = document.querySelector('.newest .badge')?.textContent;
+          return said && said === document.querySelector(`[data-chat="${chat}"] .badge [aria-hidden]`)?.textContent && Number(said) < before && said;
+        }, [idOf('kofi'), than], { timeout: 5_000 })).jsonValue());
+      let left = await less(80);
+      for (let step = 0; step < 2; step++) {
+        await scroll(500);
+        left = await less(left);
+      }
+      assert.ok(left > 0);
+      await newest.click();
+      await newest.waitFor({ state: 'detached' });
+      await row.locator('.badge').waitFor({ state: 'detached' });
+      // All is read: above the end, nothing is said to be new.
+      await scroll(-900);
+      await newest.waitFor();
+      assert.equal(await newest.locator('.badge').count(), 0);
+      world.receive(idOf('kofi'), 'one more');
+      mock.tell();
+      await newest.locator('.badge').getByText('1', { exact: true }).waitFor();
+      assert.deepEqual(complaints, []);
+    } finally {
+      await end();
+    }
+  });
 });
