@@ -352,6 +352,30 @@ describe('the page', { skip }, () => {
     assert.equal(await page.getByText('Not sent').count(), 0);
   });
 
+  on('closes what a button is on and does what it says all the same', {}, async (page) => {
+    await openChat(page, 'mara');
+    const failed = page.locator('[data-message]', { hasText: 'example.org/umbrella' });
+    const key = await failed.getAttribute('data-message');
+    await failed.focus();
+    await page.keyboard.press('i');
+    await page.getByRole('dialog').getByRole('button', { name: 'Send again' }).click();
+    await page.locator(`#m-${key}`).waitFor({ state: 'detached' });
+
+    await openChat(page, 'ines');
+    await page.locator('.conversation header .icon-btn').last().click();
+    await page.getByRole('menuitem', { name: 'Pictures and files' }).click();
+    await page.getByRole('tab', { name: 'Files' }).click();
+    await page.getByRole('button', { name: 'Show the message with tickets.zip' }).click();
+    await page.getByTestId('gallery').waitFor({ state: 'detached' });
+    await page.locator('[data-message]').getByText('tickets').first().waitFor();
+
+    await page.keyboard.press('Alt+3');
+    await page.getByRole('button', { name: 'Papa' }).click();
+    await page.getByRole('button', { name: 'Message', exact: true }).click();
+    await composer(page).waitFor();
+    await page.locator('.conversation header', { hasText: 'Papa' }).waitFor();
+  });
+
   on('sets, changes and removes the passphrase, and locks by itself only with one', {}, async (page, { mock }) => {
     const dialog = page.getByRole('dialog');
     const press = (name) => dialog.getByRole('button', { name }).click();
