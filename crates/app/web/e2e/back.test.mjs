@@ -64,6 +64,16 @@ describe('back', { skip }, () => {
     await chat(page, 'kofi').waitFor();
   });
 
+  on('leads from what is looked for in a conversation to the list', NARROW, async (page) => {
+    await openChat(page, 'kofi');
+    await page.getByRole('button', { name: 'Search in this conversation' }).click();
+    await page.getByPlaceholder('Search messages').or(page.getByRole('searchbox')).first().waitFor();
+    await page.locator('[data-composer]').waitFor({ state: 'detached' });
+    await page.goBack();
+    await chat(page, 'kofi').waitFor();
+    await leaves(page);
+  });
+
   on('stays in step with the button that leads back, however often', NARROW, async (page) => {
     for (let n = 0; n < 4; n++) {
       await openChat(page, 'lena');

@@ -8,6 +8,7 @@ import type { AccountInfo, Calls, MessageRow, Profiles } from './contract';
 import { CallError, Connection, type Socket, type Wire } from './connection';
 import { enter, forget, socketAddress } from './door';
 import type { Shown } from './files';
+import { narrow } from './narrow.svelte';
 import { playing } from './playing.svelte';
 import { uploads } from './uploads.svelte';
 import { LiveView, Views } from './view.svelte';
@@ -283,6 +284,8 @@ class App {
   openSearch(chat: string | null = null): void {
     this.search = { open: true, text: '', chat };
     if (this.section === 'settings') this.section = 'chats';
+    // It is where the list is, which a conversation or a card lies in front of.
+    if (narrow.current) this.chat = this.contact = null;
   }
 
   /** The next (1) or previous (-1) conversation in the list. */

@@ -1,11 +1,8 @@
 /** What lies in front of what. Narrow screens show one pane at a time: there, panes do as well. */
 
-import { MediaQuery } from 'svelte/reactivity';
 import { app } from './app.svelte';
 import type { Layer } from './back';
-
-/** As in the styles of the panes. */
-const narrow = new MediaQuery('(max-width: 719px)');
+import { narrow } from './narrow.svelte';
 
 /** From below to above, and how each is closed: as its own button does it. */
 export function layers(): Layer[] {
