@@ -29,28 +29,6 @@ impl ClientStore {
                 .optional()?)
         })
     }
-
-    /// Forgets the cursors that stand at `hash`, because the message behind it was deleted from the
-    /// swarm: a member that no longer knows it would start over (client-messages 5.5).
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn forget_cursors_at(&self, hash: &str) -> Result<(), StoreError> {
-        self.write("forget cursors", |tx| {
-            tx.execute("DELETE FROM cursor WHERE last_hash = ?1", [hash])?;
-            Ok(())
-        })
-    }
-
-    /// Forgets cursors not moved since `before`: of members that left, or at messages that expired.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn forget_stale_cursors(&self, before: Timestamp) -> Result<usize, StoreError> {
-        self.write("forget cursors", |tx| {
-            Ok(tx.execute("DELETE FROM cursor WHERE updated_at < ?1", [millis(before)])?)
-        })
-    }
 }
 
 pub(super) fn move_to(

@@ -86,8 +86,8 @@ impl ClientStore {
         })
     }
 
-    /// Forgets what can be of no use any more: hashes no node has, deletions and reactions of messages that can no longer
-    /// come. Worth doing now and then.
+    /// Forgets what can be of no use any more: hashes no node has, how far members have been read that have left or have had
+    /// nothing since, deletions and reactions of messages that can no longer come. Worth doing now and then.
     ///
     /// # Errors
     /// What the disk says.
@@ -99,6 +99,7 @@ impl ClientStore {
             tx.execute("DELETE FROM early_receipt WHERE expires_at < ?1", [now])?;
             tx.execute("DELETE FROM set_aside WHERE chat IS NOT NULL AND expires_at < ?1", [now])?;
             tx.execute("DELETE FROM outgoing WHERE until < ?1", [now])?;
+            tx.execute("DELETE FROM cursor WHERE updated_at < ?1", [long_ago])?;
             for table in ["reaction", "edit"] {
                 tx.execute(
                     &format!(
