@@ -193,13 +193,13 @@ fn until_moved(running: &mut Running, percent: u64) {
 
 /// Waits until something is so that nobody tells.
 fn until_so(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..600 {
+    for _ in 0..1_500 {
         if is_so() {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    panic!("not within a minute: {what}");
+    panic!("not within two minutes: {what}");
 }
 
 #[test]

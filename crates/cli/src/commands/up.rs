@@ -88,9 +88,17 @@ async fn people(
             make(&context.data_dir, &profile, name, network, options).await?
         };
         // One round, so that the second profile finds the guard the first has chosen, and a broken network shows here.
-        let fetched = session.fetch().await;
-        sessions.push(session);
-        fetched?;
+        match session.fetch().await {
+            // By another program, which owns it.
+            Err(error) if error.kind() == "locked" => {
+                context.output.note(&format!("{error}; it stays locked"));
+                session.close().await;
+            }
+            fetched => {
+                sessions.push(session);
+                fetched?;
+            }
+        }
     }
     let mut known = Vec::new();
     for session in sessions.iter() {

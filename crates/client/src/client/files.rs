@@ -164,7 +164,7 @@ impl Client {
     }
 
     /// Fetches a file of a message in the background; `changed` events tell when it is here. Of a message of one's own whose
-    /// file could not be stored, it is stored again.
+    /// file could not be stored, it is here: sending the message again sends it, too.
     ///
     /// # Errors
     /// If there is no such file.

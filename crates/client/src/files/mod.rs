@@ -22,7 +22,7 @@ mod upload;
 mod writing;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use conclave_crypto::Ed25519Secret;
@@ -104,6 +104,15 @@ impl Files {
         self.exporting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// [`Self::exporting`], unless somebody holds it.
+    fn not_exporting(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.exporting.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     fn is_kept(&self, name: &str) -> bool {
         self.preparing.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
@@ -175,7 +184,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Some(ended) = working.join_next(), if !working.is_empty() => {
                 match ended {
                     Ok(job) => drop(under_way.remove(&job)),
-                    // Which one it was is not known; all of them may be begun again, and chunks twice do no harm.
+                    // Which one it was is not known; all of them may be begun again, and neither chunks twice nor a look at what is written do harm.
                     Err(_) => under_way.clear(),
                 }
             }
@@ -237,17 +246,17 @@ async fn work_on(shared: &Arc<Shared>, file: FileRow) {
     };
     let now = shared.network.now();
     let noted = match done {
-        Ok(()) => shared.store.run(move |store| store.finish_file(row, now)).await,
+        Ok(()) => shared.store.run(move |store| store.finish_file(row, state, now)).await,
         Err(Trouble::Unwanted) => return,
         Err(Trouble::Disk(error)) => Err(error),
         Err(Trouble::Later(reason, pause)) => {
             let pause = pause.unwrap_or_else(|| pause_after(attempts, OsRng.next_u32()).min(LONGEST_PAUSE));
             let gives_up = state == FileState::Wanted && attempts + 1 >= MAX_FETCHES;
             let next = (!gives_up).then(|| now.plus(pause));
-            shared.store.run(move |store| store.note_file_trouble(row, &reason, next, now)).await
+            shared.store.run(move |store| store.note_file_trouble(row, state, &reason, next, now)).await
         }
         Err(Trouble::Never(reason)) => {
-            shared.store.run(move |store| store.note_file_trouble(row, &reason, None, now)).await
+            shared.store.run(move |store| store.note_file_trouble(row, state, &reason, None, now)).await
         }
     };
     match noted {
@@ -391,7 +400,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 async fn clear_away(shared: &Arc<Shared>) {
     let (folder, files) = (shared.folder.clone(), Arc::clone(&shared.files));
     let cleared = shared.store.run(move |store| {
-        let _exporting = files.exporting();
+        // Somebody writes: it is cleared away when that is done.
+        let Some(_exporting) = files.not_exporting() else { return Ok(()) };
         let (blobs, paths) = store.blobs_in_use()?;
         folder.clear(&blobs, &paths, |name| files.is_kept(name));
         Ok(())

@@ -7,7 +7,7 @@ use super::{FileError, Trouble, export, make_folder, name_of};
 use crate::client::Shared;
 use crate::error::Error;
 use crate::said::File;
-use crate::store::{FileRow, FileState, StoreError};
+use crate::store::{ClientStore, FileRow, FileState, StoreError};
 
 /// What its sender says of a file.
 pub(crate) async fn said_of(shared: &Shared, row: &FileRow) -> Result<Option<File>, StoreError> {
@@ -25,7 +25,7 @@ pub(crate) fn blob_of(shared: &Shared, row: &FileRow) -> Result<PathBuf, FileErr
 }
 
 /// Writes the content of a file that is here to `to`, or into the profile's own folder, unless it is there already, and notes
-/// where it is.
+/// where it is. With the store's own work: nothing of it outlives the profile's being open.
 pub(crate) async fn write_out(
     shared: &Arc<Shared>,
     row: FileRow,
@@ -37,23 +37,32 @@ pub(crate) async fn write_out(
     let name = file.map(|file| file.name.clone().unwrap_or_else(|| unnamed(&file)));
     let blob = blob_of(shared, &row)?;
     let own_folder = to.is_none();
-    if own_folder && row.path.as_deref().is_some_and(|path| Path::new(path).is_file()) {
-        return Ok(());
-    }
     let target = to.map_or_else(|| shared.folder.downloads().to_owned(), Path::to_owned);
-    let (files, store) = (Arc::clone(&shared.files), shared.store.clone());
-    let work = move || -> Result<_, Error> {
-        // Nobody clears away what the database does not know yet.
+    let files = Arc::clone(&shared.files);
+    let work = move |store: &ClientStore| {
+        // Nobody clears away what the database does not know yet, and nobody writes it a second time meanwhile.
         let _exporting = files.exporting();
         if own_folder {
-            make_folder(&target)?;
+            let Some(now_known) = store.file_by_row(row.row)? else { return Ok(Ok(None)) };
+            if let Some(path) = now_known.path.filter(|path| Path::new(path).is_file()) {
+                return store.set_file_path(row.row, &path, now).map(|changes| Ok(Some(changes)));
+            }
         }
-        let path = export(&blob, &row.pointer, row.size, name.as_deref(), &target)?;
-        Ok(store.set_file_path(row.row, &path.to_string_lossy(), now)?)
+        let written = match own_folder {
+            true => make_folder(&target),
+            false => Ok(()),
+        };
+        let written = written.and_then(|()| export(&blob, &row.pointer, row.size, name.as_deref(), &target));
+        match written {
+            Ok(path) => {
+                store.set_file_path(row.row, &path.to_string_lossy(), now).map(|changes| Ok(Some(changes)))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     };
-    let changes =
-        tokio::task::spawn_blocking(work).await.map_err(|stopped| StoreError::Bug(stopped.to_string()))??;
-    shared.tell(changes);
+    if let Some(changes) = shared.store.run(work).await?? {
+        shared.tell(changes);
+    }
     Ok(())
 }
 

@@ -163,7 +163,7 @@ pub enum Call {
         typing: bool,
     },
     /// Fetches a file of a message, in the background: `file_progress` and `changed` events tell how far it is. A file of one's own
-    /// that could not be sent is tried again.
+    /// that could not be sent is here; `send_again` sends its message and all of its files.
     FetchFile {
         /// The message.
         id: MessageId,

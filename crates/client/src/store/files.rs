@@ -3,6 +3,8 @@
 //! Their bytes lie outside the database, encrypted, in the profile's folder for files; a name that stands nowhere in here is
 //! rubbish. A message that speaks of files is held in the outbox until all of them are stored.
 
+use std::time::Duration;
+
 use conclave_crypto::CryptoRngCore;
 use conclave_proto::Timestamp;
 use conclave_proto::chunk::ChunkHash;
@@ -19,6 +21,9 @@ use super::{ClientStore, Copy, MessageRow, RowKind, StoreError, millis, timestam
 use crate::files::Life;
 use crate::said::{FileKey, Pointer, Post, with_file_url};
 use crate::types::MessageId;
+
+/// How long a chunk may be on its way: a member that is told to forget it before it has it keeps it.
+const UNDER_WAY: Duration = Duration::from_secs(30);
 
 /// The longest text kept as the reason of a failed attempt; it quotes what others say.
 const MAX_REASON_CHARS: usize = 300;
@@ -94,14 +99,16 @@ pub fn files_again(row: &MessageRow, rng: &mut impl CryptoRngCore) -> Vec<NewFil
     row.details.files.iter().zip(&row.files).filter_map(&mut again).collect()
 }
 
-/// The files of a message that failed, or was taken back, are brought to swarms no further, and what has come there is to be
-/// forgotten. Here they stay: whoever sends the message again sends them under new keys.
+/// The files of a message that failed, or was taken back, are brought to swarms no further and renewed no more, and what has come
+/// there is to be forgotten: when those on their way have arrived. Here they stay: whoever sends the message again sends them under
+/// new keys.
 pub(super) fn stop_sending(work: &mut Work<'_>, message: &MessageId) -> Result<(), Failure> {
-    forget_in_swarms(work, message, "state = 3 AND sent_here = 1")?;
+    forget_in_swarms(work, message, "sent_here = 1", work.now.plus(UNDER_WAY))?;
     let stopped = work
         .tx
         .prepare_cached(
-            "UPDATE file SET state = 2, reason = NULL, stored = NULL WHERE message = ?1 AND state = 3 AND sent_here = 1",
+            "UPDATE file SET state = CASE state WHEN 3 THEN 2 ELSE state END, stored = NULL, renew_at = NULL
+             WHERE message = ?1 AND sent_here = 1",
         )?
         .execute([id_bytes(message)])?;
     if stopped > 0 {
@@ -111,8 +118,13 @@ pub(super) fn stop_sending(work: &mut Work<'_>, message: &MessageId) -> Result<(
     Ok(())
 }
 
-/// The swarms are to forget those of a message's files that `which` holds for.
-fn forget_in_swarms(work: &Work<'_>, message: &MessageId, which: &'static str) -> Result<(), Failure> {
+/// From `when` on the swarms are to forget those of a message's files that `which` holds for.
+fn forget_in_swarms(
+    work: &Work<'_>,
+    message: &MessageId,
+    which: &'static str,
+    when: Timestamp,
+) -> Result<(), Failure> {
     let files = work
         .tx
         .prepare_cached(&format!(
@@ -128,13 +140,14 @@ fn forget_in_swarms(work: &Work<'_>, message: &MessageId, which: &'static str) -
         }
         work.tx
             .prepare_cached(
-                "INSERT INTO gone_file (manifest, list, file_key, next_try) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO gone_file (manifest, list, file_key, next_try)
+                 SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM gone_file WHERE file_key = ?3)",
             )?
             .execute((
                 file.manifest.unwrap_or_default(),
                 list.map(|list| list.0),
                 file.file_key.as_ref().map(FileKey::as_bytes),
-                millis(work.now),
+                millis(when),
             ))?;
     }
     Ok(())
@@ -143,7 +156,7 @@ fn forget_in_swarms(work: &Work<'_>, message: &MessageId, which: &'static str) -
 /// A message's files are of no use any more. With `in_swarm`, swarms are to forget them as well.
 pub(super) fn forget(work: &mut Work<'_>, message: &MessageId, in_swarm: bool) -> Result<(), Failure> {
     if in_swarm {
-        forget_in_swarms(work, message, "true")?;
+        forget_in_swarms(work, message, "true", work.now)?;
     }
     let gone = work.tx.prepare_cached("DELETE FROM file WHERE message = ?1")?.execute([id_bytes(message)])?;
     work.changes.files |= gone > 0;
@@ -342,16 +355,21 @@ impl ClientStore {
     ) -> Result<Changes, StoreError> {
         self.work("ask for a file", now, |work| {
             let file = file_of(work.tx, message, place)?;
-            if write && file.path.is_none() {
+            if write {
                 work.tx
-                    .prepare_cached("UPDATE file SET to_write = 1, next_try = ?2 WHERE row = ?1")?
+                    .prepare_cached(
+                        "UPDATE file SET to_write = 1, next_try = ?2,
+                                reason = CASE state WHEN 2 THEN NULL ELSE reason END
+                         WHERE row = ?1",
+                    )?
                     .execute((file.row, millis(work.now)))?;
                 work.changes.files = true;
+                work.touch(message);
             }
             let state = match file.state {
                 FileState::Elsewhere => FileState::Wanted,
-                // What could not be stored is stored again, what could not be fetched is fetched again.
-                FileState::Failed if file.sent_here => FileState::Sending,
+                // What could not be stored is here, and is stored when its message is sent again.
+                FileState::Failed if file.sent_here => FileState::Here,
                 FileState::Failed => FileState::Wanted,
                 FileState::Wanted | FileState::Here | FileState::Sending => return Ok(()),
             };
@@ -455,15 +473,15 @@ impl ClientStore {
     ///
     /// # Errors
     /// What the disk says.
-    pub fn finish_file(&self, row: i64, now: Timestamp) -> Result<Changes, StoreError> {
+    pub fn finish_file(&self, row: i64, begun: FileState, now: Timestamp) -> Result<Changes, StoreError> {
         self.work("note that a file has come", now, |work| {
             let message = work
                 .tx
                 .prepare_cached(
-                    "UPDATE file SET state = 2, stored = NULL, reason = NULL, attempts = 0 WHERE row = ?1
-                     RETURNING message AS id, sent_here, stored_at, ends_at, renew_at",
+                    "UPDATE file SET state = 2, stored = NULL, reason = NULL, attempts = 0
+                     WHERE row = ?1 AND state = ?2 RETURNING message AS id, sent_here, stored_at, ends_at, renew_at",
                 )?
-                .query_row([row], |row| {
+                .query_row((row, begun.code()), |row| {
                     let is_new = row.get("sent_here")? && row.get::<_, Option<i64>>("renew_at")?.is_none();
                     Ok((message_id(row)?, life_of(row)?.filter(|_| is_new)))
                 })
@@ -494,13 +512,14 @@ impl ClientStore {
     }
 
     /// Notes an attempt that went wrong: why, and when to try again; `None` gives it up, and with it a message that waits for
-    /// it.
+    /// it. An attempt at what the file is no longer in, as `begun` says, is nothing to note.
     ///
     /// # Errors
     /// What the disk says.
     pub fn note_file_trouble(
         &self,
         row: i64,
+        begun: FileState,
         reason: &str,
         next_try: Option<Timestamp>,
         now: Timestamp,
@@ -511,10 +530,11 @@ impl ClientStore {
                 .tx
                 .prepare_cached(
                     "UPDATE file SET reason = ?2, attempts = attempts + 1,
-                            state = CASE WHEN ?3 IS NULL THEN 4 ELSE state END, next_try = coalesce(?3, 0)
-                     WHERE row = ?1 RETURNING message AS id, sent_here AS sending",
+                            state = CASE WHEN ?3 IS NULL THEN 4 ELSE state END, next_try = coalesce(?3, 0),
+                            to_write = CASE WHEN ?3 IS NULL THEN 0 ELSE to_write END
+                     WHERE row = ?1 AND state = ?4 RETURNING message AS id, sent_here AS sending",
                 )?
-                .query_row((row, &reason, next_try.map(millis)), |row| {
+                .query_row((row, &reason, next_try.map(millis), begun.code()), |row| {
                     Ok((message_id(row)?, row.get::<_, bool>("sending")?))
                 })
                 .optional()?;

@@ -425,7 +425,8 @@ impl Work<'_> {
         let counted = tx
             .prepare_cached(
                 "UPDATE message SET signed = ?2, swarm = ?3, reason = NULL
-                 WHERE id = ?1 AND (signed IS NULL OR signed < ?2 OR (?4 AND signed * 2 <= swarm))",
+                 WHERE id = ?1 AND (signed IS NULL OR (signed < ?2 AND (?4 OR signed * 2 <= swarm))
+                                    OR (?4 AND signed * 2 <= swarm))",
             )?
             .execute((id_bytes(id), signed, stored.swarm, majority))?;
         if majority {

@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use bytes::Bytes;
 use conclave_crypto::Ed25519Public;
 use conclave_proto::btstream::{self, Frame};
 use conclave_proto::monitor::{self, MonitorRequest, Notification, Watched};
@@ -96,7 +95,7 @@ pub fn check_monitor_wire(value: &Value) -> Outcome {
 }
 
 pub fn check_bt_request_stream(value: &Value) -> Outcome {
-    let command = Frame::Command { id: 1, endpoint: "snode_ping".into(), body: Bytes::new() };
+    let command = Frame::Command { id: 1, endpoint: "snode_ping".into(), body: Vec::new().into() };
     same("command_hex", btstream::encode(&command), bytes(value, "command_hex")?)?;
     for (key, frame) in [
         ("command_ascii", command),

@@ -47,20 +47,20 @@ impl Body {
             self.pieces = vec![Bytes::from(self.pieces.concat())];
         }
         self.pieces.retain(|piece| !piece.is_empty());
-        if let (Some(last), Some(kept)) = (self.pieces.last_mut(), self.kept) {
-            *last = Bytes::from_owner(Last { piece: std::mem::take(last), _kept: kept });
-        }
-        self.pieces
+        // By each piece: whoever gives up half-way drops some of them, while others are still on their way.
+        let Some(kept) = self.kept else { return self.pieces };
+        let keep = |piece| Bytes::from_owner(Keeping { piece, _kept: Arc::clone(&kept) });
+        self.pieces.into_iter().map(keep).collect()
     }
 }
 
-/// The piece that goes out last, and what is kept until then.
-struct Last {
+/// A piece, and what is kept until it is gone.
+struct Keeping {
     piece: Bytes,
     _kept: Arc<dyn Any + Send + Sync>,
 }
 
-impl AsRef<[u8]> for Last {
+impl AsRef<[u8]> for Keeping {
     fn as_ref(&self) -> &[u8] {
         &self.piece
     }
@@ -126,16 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_body_keeps_is_kept_until_its_last_piece_is_gone() {
-        for length in [3, JOINED + 1] {
-            let kept = Arc::new(());
-            let body = Body::from(vec![7; length]).keeping(Arc::clone(&kept)).between("before", "after");
-            let mut pieces = body.into_pieces();
-            let last = pieces.pop();
-            drop(pieces);
-            assert_eq!(Arc::strong_count(&kept), 2, "{length}");
-            drop(last);
-            assert_eq!(Arc::strong_count(&kept), 1, "{length}");
+    fn what_a_body_keeps_is_kept_until_the_last_of_its_pieces_is_gone() {
+        for (length, number) in [(3, 1), (JOINED + 1, 3)] {
+            for stays in 0..number {
+                let kept = Arc::new(());
+                let body = Body::from(vec![7; length]).keeping(Arc::clone(&kept)).between("before", "after");
+                let mut pieces = body.into_pieces();
+                assert_eq!(pieces.len(), number);
+                let last = pieces.remove(stays);
+                drop(pieces);
+                assert_eq!(Arc::strong_count(&kept), 2, "piece {stays} of {number}");
+                drop(last);
+                assert_eq!(Arc::strong_count(&kept), 1, "{length}");
+            }
         }
     }
 }

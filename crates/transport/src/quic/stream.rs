@@ -235,12 +235,10 @@ pub(super) async fn serve(
         let fine = tokio::select! {
             fine = &mut reading => fine,
             // Without a way to answer there is no point in reading on.
-            () = &mut writing => false,
+            _ = &mut writing => false,
         };
-        if fine {
-            writing.await;
-        }
-        fine
+        // A peer that does not take the answers it is owed gets none of them: what is left would be kept for it.
+        fine && writing.await
     };
     if !fine {
         // An error means that the stream has ended anyway.
@@ -351,9 +349,9 @@ async fn survive(handler: impl FnOnce() -> AnswerFuture) -> Option<super::Answer
     .await
 }
 
-/// Writes answers until there are no more, then waits until the peer has them. Returns early when
-/// the peer does not take them.
-async fn write_replies(stream: &mut SendStream, mut replies: mpsc::Receiver<Outgoing>) {
+/// Writes answers until there are no more, then waits until the peer has them. Ends early, and is `false`, when the peer does
+/// not take them.
+async fn write_replies(stream: &mut SendStream, mut replies: mpsc::Receiver<Outgoing>) -> bool {
     let mut next_id = 0;
     while let Some(reply) = replies.recv().await {
         let (mut pieces, _place) = reply.into_pieces(&mut next_id);
@@ -362,11 +360,9 @@ async fn write_replies(stream: &mut SendStream, mut replies: mpsc::Receiver<Outg
             match tokio::time::timeout(STALL_TIMEOUT, stream.write_chunks(rest)).await {
                 // What has gone in part begins where it goes on.
                 Ok(Ok(written)) => rest = rest.get_mut(written.chunks..).unwrap_or_default(),
-                _ => return,
+                _ => return false,
             }
         }
     }
-    if stream.finish().is_ok() {
-        let _ = tokio::time::timeout(STALL_TIMEOUT, stream.stopped()).await;
-    }
+    stream.finish().is_err() || tokio::time::timeout(STALL_TIMEOUT, stream.stopped()).await.is_ok()
 }

@@ -1098,7 +1098,7 @@ export interface Calls {
     };
     result: null;
   };
-  /** Fetches a file of a message, in the background: `file_progress` and `changed` events tell how far it is. A file of one's own that could not be sent is tried again. */
+  /** Fetches a file of a message, in the background: `file_progress` and `changed` events tell how far it is. A file of one's own that could not be sent is here; `send_again` sends its message and all of its files. */
   fetch_file: {
     params: {
       /** The message. */

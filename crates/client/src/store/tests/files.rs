@@ -1,9 +1,13 @@
 //! Files of messages: a message waits for them, and they go when it goes.
 
+use std::time::Duration;
+
 use conclave_proto::chunk::ChunkHash;
 
 use super::*;
 use crate::said::{File, Pointer};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn new_file(n: u8) -> NewFile {
     NewFile {
@@ -26,6 +30,24 @@ fn send_files(store: &ClientStore, files: &[u8]) -> MessageRow {
 
 fn due(store: &ClientStore) -> usize {
     store.due(LATER, 100, 100).unwrap().len()
+}
+
+/// The job that a file is in has ended well.
+fn finish(store: &ClientStore, row: i64, now: Timestamp) -> Result<Changes, StoreError> {
+    let begun = store.file_by_row(row).unwrap().unwrap().state;
+    store.finish_file(row, begun, now)
+}
+
+/// Or not.
+fn trouble(
+    store: &ClientStore,
+    row: i64,
+    reason: &str,
+    next: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Changes, StoreError> {
+    let begun = store.file_by_row(row).unwrap().unwrap().state;
+    store.note_file_trouble(row, begun, reason, next, now)
 }
 
 /// Somebody sends a file.
@@ -53,9 +75,9 @@ fn a_message_is_sent_when_the_last_of_its_files_is_stored_and_not_before() {
     // Whatever makes other messages be tried at once makes no exception of it.
     store.retry_all(NOW).unwrap();
     store.hurry(&person(2), Copy::Recipient, NOW).unwrap();
-    let changes = store.finish_file(files[0].row, NOW).unwrap();
+    let changes = finish(&store, files[0].row, NOW).unwrap();
     assert_eq!((due(&store), changes.to_send), (0, false));
-    let changes = store.finish_file(files[1].row, NOW).unwrap();
+    let changes = finish(&store, files[1].row, NOW).unwrap();
     assert_eq!((due(&store), changes.to_send), (2, true), "to the recipient and to one's own devices");
     let shown = store.message(&message.id).unwrap().unwrap();
     assert!(shown.files.iter().all(|file| file.state == FileState::Here));
@@ -68,11 +90,11 @@ fn a_file_that_cannot_be_stored_for_good_fails_its_message_and_can_be_sent_again
     let store = store();
     let message = send_files(&store, &[1]);
     let row = store.due_files(NOW).unwrap()[0].row;
-    store.note_file_trouble(row, "no room", Some(LATER), NOW).unwrap();
+    trouble(&store, row, "no room", Some(LATER), NOW).unwrap();
     assert!(store.due_files(NOW).unwrap().is_empty(), "later");
     assert_eq!(store.next_file_due(NOW).unwrap(), Some(LATER));
     assert_eq!(store.message(&message.id).unwrap().unwrap().state, Some(MessageState::Queued));
-    let changes = store.note_file_trouble(row, "refused", None, LATER).unwrap();
+    let changes = trouble(&store, row, "refused", None, LATER).unwrap();
     let failed = store.message(&message.id).unwrap().unwrap();
     assert_eq!((failed.state, failed.reason.as_deref()), (Some(MessageState::Failed), Some("refused")));
     assert!(changes.states.iter().any(|row| row.id == message.id), "it is told");
@@ -84,7 +106,7 @@ fn a_file_that_cannot_be_stored_for_good_fails_its_message_and_can_be_sent_again
     };
     let sent = store.enqueue(&again, LATER).unwrap().0;
     store.delete(&message.id, Deletion::MyDevices, LATER).unwrap();
-    let gone = store.due_gone_files(LATER).unwrap();
+    let gone = store.due_gone_files(LATER.plus(MINUTE)).unwrap();
     assert_eq!(gone.len(), 1);
     assert_eq!(gone[0].file_key, Some(new_file(1).file_key));
     assert_ne!(gone[0].file_key, store.file(&sent.id, 0).unwrap().file_key);
@@ -101,20 +123,29 @@ fn nothing_is_stored_for_a_message_that_was_taken_back() {
     // Whoever is storing it sees that it is to stop, and what is stored already goes.
     let file = store.file(&message.id, 0).unwrap();
     assert_eq!((file.state, file.reason), (FileState::Here, None));
-    let gone = store.due_gone_files(LATER).unwrap();
+    // What was on its way comes to its end first, and that changes nothing any more.
+    store.finish_file(file.row, FileState::Sending, LATER).unwrap();
+    store.note_file_trouble(file.row, FileState::Sending, "refused", None, LATER).unwrap();
+    assert_eq!(store.file(&message.id, 0).unwrap().state, FileState::Here);
+    assert_eq!(store.due_renewal(LATER.plus(MINUTE * (60 * 24 * 60))).unwrap().map(|due| due.file.row), None);
+    assert_eq!(store.due_gone_files(NOW).unwrap(), []);
+    let gone = store.due_gone_files(LATER.plus(MINUTE)).unwrap();
     assert_eq!((gone.len(), &gone[0].file_key), (1, &Some(new_file(1).file_key)));
     assert_eq!(store.blobs_in_use().unwrap().0, ["blob-1"], "it can be sent again");
 }
 
 #[test]
-fn the_files_that_are_stored_stay_when_another_of_their_message_cannot_be() {
+fn of_a_message_that_failed_for_one_of_its_files_all_leave_the_swarms() {
     let store = store();
     let message = send_files(&store, &[1, 2]);
     let due = store.due_files(NOW).unwrap();
-    store.finish_file(due[0].row, NOW).unwrap();
-    store.note_file_trouble(due[1].row, "gone", None, NOW).unwrap();
+    finish(&store, due[0].row, NOW).unwrap();
+    trouble(&store, due[1].row, "gone", None, NOW).unwrap();
     let states: Vec<FileState> = (0..2).map(|place| store.file(&message.id, place).unwrap().state).collect();
     assert_eq!(states, [FileState::Here, FileState::Failed]);
+    assert_eq!(store.due_gone_files(LATER.plus(MINUTE)).unwrap().len(), 2);
+    store.want_file(&message.id, 1, false, LATER).unwrap();
+    assert_eq!(store.file(&message.id, 1).unwrap().state, FileState::Here, "who wants it has it");
 }
 
 #[test]
@@ -122,7 +153,7 @@ fn what_was_sent_is_deleted_from_swarms_with_its_message_and_what_was_fetched_on
     let store = store();
     let message = send_files(&store, &[1]);
     let row = store.due_files(NOW).unwrap()[0].row;
-    store.finish_file(row, NOW).unwrap();
+    finish(&store, row, NOW).unwrap();
     let theirs = hear_file(&store);
     store.set_file_blob(store.file(&theirs, 0).unwrap().row, "fetched", Some(b"list")).unwrap();
     assert_eq!(store.blobs_in_use().unwrap().0.len(), 2);
@@ -156,7 +187,7 @@ fn a_file_is_fetched_when_somebody_wants_it_until_nobody_does() {
     store.unwant_file(&id, 0, LATER).unwrap();
     assert_eq!(store.due_files(LATER).unwrap(), []);
     store.want_file(&id, 0, false, LATER).unwrap();
-    store.finish_file(file.row, LATER).unwrap();
+    finish(&store, file.row, LATER).unwrap();
     store.unwant_file(&id, 0, LATER).unwrap();
     assert_eq!(store.file(&id, 0).unwrap().state, FileState::Here, "what has come stays");
     assert!(matches!(store.file(&id, 1), Err(StoreError::NotAllowed(_))));
@@ -170,7 +201,7 @@ fn a_file_that_failed_is_fetched_again_when_somebody_asks() {
     let id = hear_file(&store);
     store.want_file(&id, 0, false, LATER).unwrap();
     let row = store.due_files(LATER).unwrap()[0].row;
-    store.note_file_trouble(row, "it may have expired", None, LATER).unwrap();
+    trouble(&store, row, "it may have expired", None, LATER).unwrap();
     let file = store.file(&id, 0).unwrap();
     assert_eq!((file.state, file.reason.as_deref()), (FileState::Failed, Some("it may have expired")));
     assert_eq!(store.message(&id).unwrap().unwrap().state, None, "the message itself is as it was");
@@ -192,7 +223,7 @@ fn a_file_for_a_file_server_says_where_it_is_once_that_is_known_in_both_copies_o
     let url = "http://a.example/file/1234567890123";
     store.set_file_url(files[1].row, url).unwrap();
     for file in &files {
-        store.finish_file(file.row, NOW).unwrap();
+        finish(&store, file.row, NOW).unwrap();
     }
     let due = store.due(LATER, 100, 100).unwrap();
     assert_eq!(due.len(), 2);
@@ -231,7 +262,7 @@ fn what_deletes_a_file_goes_to_one_s_own_devices_and_to_nobody_else() {
     let outgoing = OutgoingMessage { files, ..OutgoingMessage::text(person(2), "look") };
     let message = store.enqueue(&outgoing, NOW).unwrap().0;
     for file in store.due_files(NOW).unwrap() {
-        store.finish_file(file.row, NOW).unwrap();
+        finish(&store, file.row, NOW).unwrap();
     }
     let keys = |bytes: &[u8]| -> Vec<(u32, Vec<u8>)> {
         let ours = content(bytes).conclave.unwrap_or_default();
@@ -252,7 +283,7 @@ fn what_deletes_a_file_goes_to_one_s_own_devices_and_to_nobody_else() {
     let note = OutgoingMessage { files: vec![swarm_file(3)], ..OutgoingMessage::text(person(1), "mine") };
     let note = store.enqueue(&note, LATER).unwrap().0;
     for file in store.due_files(LATER).unwrap() {
-        store.finish_file(file.row, LATER).unwrap();
+        finish(&store, file.row, LATER).unwrap();
     }
     let copies = store.due(LATER, 100, 100).unwrap();
     let copy = copies.iter().find(|copy| copy.id == note.id).unwrap();
@@ -285,7 +316,7 @@ fn a_message_deleted_everywhere_on_another_device_takes_its_file_out_of_swarms()
     // What could not be fetched here is fetched again, not sent.
     let row = store.file(&id, 0).unwrap().row;
     store.want_file(&id, 0, false, NOW).unwrap();
-    let changes = store.note_file_trouble(row, "nobody has it", None, NOW).unwrap();
+    let changes = trouble(&store, row, "nobody has it", None, NOW).unwrap();
     assert_eq!(changes.states, [], "the message has not failed");
     store.want_file(&id, 0, false, NOW).unwrap();
     assert_eq!(store.file(&id, 0).unwrap().state, FileState::Wanted);
@@ -305,7 +336,7 @@ fn a_file_is_due_for_renewal_while_its_message_is_here_on_every_device_of_its_se
             let outgoing = OutgoingMessage { files, ..OutgoingMessage::text(person(2), "look") };
             let id = store.enqueue(&outgoing, NOW).unwrap().0.id;
             assert_eq!(store.due_renewal(NOW.plus(days(14))).unwrap(), None, "it is not stored yet");
-            store.finish_file(store.file(&id, 0).unwrap().row, NOW).unwrap();
+            finish(&store, store.file(&id, 0).unwrap().row, NOW).unwrap();
             id
         } else {
             heard_from_own_device(&store)
@@ -333,7 +364,7 @@ fn what_others_sent_and_what_is_at_a_file_server_is_renewed_by_nobody_here() {
     let outgoing = NewFile { manifest: None, ..new_file(3) };
     let outgoing = OutgoingMessage { files: vec![outgoing], ..OutgoingMessage::text(person(2), "look") };
     let id = store.enqueue(&outgoing, NOW).unwrap().0.id;
-    store.finish_file(store.file(&id, 0).unwrap().row, NOW).unwrap();
+    finish(&store, store.file(&id, 0).unwrap().row, NOW).unwrap();
     assert_eq!(store.due_renewal(NOW.plus(days(1000))).unwrap(), None);
 }
 
@@ -345,16 +376,17 @@ fn what_somebody_wants_written_is_due_until_it_is_written_or_cannot_be() {
     let row = store.due_files(LATER).unwrap()[0].clone();
     assert_eq!(row.state, FileState::Wanted);
     store.set_file_blob(row.row, "fetched", Some(b"list")).unwrap();
-    store.finish_file(row.row, LATER).unwrap();
+    finish(&store, row.row, LATER).unwrap();
     assert_eq!(store.due_files(LATER).unwrap()[0].state, FileState::Here, "it is here and not written yet");
     store.set_file_path(row.row, "/downloads/a", LATER).unwrap();
     assert_eq!(store.due_files(LATER).unwrap(), []);
     store.want_file(&id, 0, true, LATER).unwrap();
-    assert_eq!(store.due_files(LATER).unwrap(), [], "it is written");
+    assert_eq!(store.due_files(LATER).unwrap().len(), 1, "somebody looks whether it still is there");
+    store.set_file_path(row.row, "/downloads/a", LATER).unwrap();
 
     let other = send_files(&store, &[1]);
     let row = store.due_files(LATER).unwrap()[0].row;
-    store.finish_file(row, LATER).unwrap();
+    finish(&store, row, LATER).unwrap();
     store.want_file(&other.id, 0, true, LATER).unwrap();
     assert_eq!(store.due_files(LATER).unwrap().len(), 1, "also what is here already");
     store.give_up_writing(row, "no room", LATER).unwrap();
