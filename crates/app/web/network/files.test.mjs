@@ -1,12 +1,12 @@
 // Files between two people in browsers over a real network: dropped, chosen and spoken on one side, saved and played on the other.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { launch, skip } from '../e2e/browser.mjs';
 import { picture } from '../mock/files.mjs';
-import { Home, missing, story } from './program.mjs';
+import { eventually, Home, missing, story } from './program.mjs';
 import { composer, enter, message, press, say } from './tab.mjs';
 
 const hash = (bytes) => createHash('sha256').update(bytes).digest('hex');
@@ -73,6 +73,9 @@ describe('files', { skip: skip || missing }, () => {
     );
     await carol.page.getByTestId('tray').getByText('dropped.png').waitFor();
     const staged = join(carol.home.dir, 'profiles', 'default', 'staged');
+    // Its name is there before it is.
+    await eventually('it is kept aside', () => existsSync(staged) && readdirSync(staged).length > 0);
+    await carol.page.getByTestId('tray').getByText('18 kB').waitFor();
     const [lies, ...more] = readdirSync(staged).map((name) => readFileSync(join(staged, name)));
     assert.equal(more.length, 0);
     assert.ok(!lies.includes('IHDR'), 'it waits encrypted');
