@@ -29,7 +29,7 @@ pub const EDIT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 const FAR_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks that the network sets differ by less, on machines and paths that are busy.
 const HEARD_AHEAD: Duration = Duration::from_secs(10);
-/// Devices whose clocks are behind answer within so many milliseconds after what they answer.
+/// Devices whose clocks are behind answer, or edit, within so many milliseconds after what was said before.
 const APART: u64 = 100;
 /// How long a notice of typing is of use. (client-messages 5.2)
 const TYPING_TTL: Duration = Duration::from_secs(20);
@@ -203,22 +203,27 @@ impl Work<'_> {
             )?
             .query_row([chat.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some((newest, sent_at)) = newest.map(|(at, sent)| (timestamp(at), sent)) else {
+        let Some((newest, sent_at)) = newest.map(|(at, sent)| (timestamp(at), timestamp(sent))) else {
             return Ok(Timestamp(0));
         };
         // Ahead of this clock, but not by much: further ahead, a clock is wrong, and following it would carry the mistake on.
         if !(self.now..=self.now.plus(HEARD_AHEAD)).contains(&newest) {
             return Ok(Timestamp(0));
         }
+        Ok(newest.plus(self.apart(sent_at)?))
+    }
+
+    /// How much later than the very next millisecond this device says what is to stand after `time`, at which something was said.
+    fn apart(&self, time: Timestamp) -> Result<Duration, Failure> {
         let last: i64 =
             self.tx.prepare_cached("SELECT last_sent_at FROM account")?.query_row([], |row| row.get(0))?;
         // This device said something since; nobody else takes its next millisecond.
-        if sent_at <= last {
-            return Ok(newest);
+        if millis(time) <= last {
+            return Ok(Duration::ZERO);
         }
-        // Another device of this account would answer one millisecond later as well, and two messages of one author and time are
-        // one message to every program. Their clocks read differently, and so are their answers apart.
-        Ok(newest.plus(Duration::from_millis(self.now.as_millis() % APART)))
+        // Another device of this account would take the next millisecond as well, and two messages of one author and time are
+        // one message to every program. Their clocks read differently, and so are the times they take apart.
+        Ok(Duration::from_millis(self.now.as_millis() % APART))
     }
 
     /// The owner has seen a chat up to `time`, on this device: others are told, and the authors if the setting says so.
@@ -416,6 +421,8 @@ impl ClientStore {
                 asks: false,
             };
             let earlier = row.edited_at.map_or(row.sent_at, |edited_at| edited_at.max(row.sent_at));
+            // A clock that is ahead of it takes its own time.
+            let earlier = if earlier < now { earlier } else { earlier.plus(work.apart(earlier)?) };
             let (edit, sent_at, content) = work.utter_after(earlier, &utterance)?;
             let (ttl, own_ttl) = lives(expiration);
             work.send(&Outgoing {

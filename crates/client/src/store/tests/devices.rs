@@ -403,6 +403,25 @@ fn two_devices_whose_clocks_are_behind_answer_the_same_message_at_different_time
 }
 
 #[test]
+fn whoever_edits_what_another_device_said_later_than_this_clock_takes_no_time_that_one_may_take() {
+    let said_at = NOW.plus(Duration::from_secs(5));
+    for millis in [3, 41] {
+        let device = store();
+        let mut own = item("h1", 1, "said elsewhere", said_at);
+        heard_in(&mut own).sync_target = Some(person(2));
+        receive(&device, vec![own]);
+        let id = MessageId::of(&person(1), said_at);
+        device.edit(&id, "edited here", NOW.plus(Duration::from_millis(millis))).unwrap();
+        let edited_at = device.message(&id).unwrap().unwrap().edited_at;
+        assert_eq!(
+            edited_at,
+            Some(said_at.plus(Duration::from_millis(millis + 1))),
+            "the next is that device's"
+        );
+    }
+}
+
+#[test]
 fn of_two_devices_that_read_at_one_time_both_have_read_what_one_did() {
     let unread = |store: &ClientStore| store.chats(10).unwrap()[0].unread;
     for phone_is_first in [true, false] {
