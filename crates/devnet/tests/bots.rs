@@ -62,28 +62,19 @@ fn requests_on_standard_input_are_answered_until_it_ends() {
     let net = Net::start(&home, 4);
     home.account("alice");
     let mut rpc = home.start(&["rpc", "--profile", "alice"]);
-    let ask = |rpc: &mut common::Running, id: u32, method: &str, params: serde_json::Value| {
-        rpc.write_line(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
-        loop {
-            let answer = rpc.next();
-            if answer["id"] == id {
-                break answer;
-            }
-        }
-    };
-    let account = ask(&mut rpc, 1, "account", json!({}));
+    let account = rpc.answer("account", json!({}));
     assert_eq!(account["result"]["name"], "alice");
-    ask(&mut rpc, 2, "subscribe", json!({}));
-    let sent = ask(&mut rpc, 3, "send", json!({"to": "me", "text": "a note"}));
+    rpc.answer("subscribe", json!({}));
+    let sent = rpc.answer("send", json!({"to": "me", "text": "a note"}));
     let id = sent["result"]["id"].clone();
-    let stored = ask(&mut rpc, 4, "wait_for", json!({"id": id, "state": "stored", "timeout_ms": 90_000}));
+    let stored = rpc.answer("wait_for", json!({"id": id, "state": "stored", "timeout_ms": 90_000}));
     assert_eq!(stored["result"]["state"], "stored", "{stored}");
-    let wrong = ask(&mut rpc, 5, "send", json!({"to": "nobody of this name", "text": "x"}));
+    let wrong = rpc.answer("send", json!({"to": "nobody of this name", "text": "x"}));
     assert_eq!(
         (&wrong["error"]["code"], &wrong["error"]["data"]["kind"]),
         (&(-32000).into(), &"unknown_recipient".into())
     );
-    let typo = ask(&mut rpc, 6, "send", json!({"to": "me", "txt": "x"}));
+    let typo = rpc.answer("send", json!({"to": "me", "txt": "x"}));
     assert!(typo["error"]["message"].as_str().unwrap().contains("text"), "it names what there is: {typo}");
     // Paths are those of the program that asks, also through the process of another program, which is somewhere else.
     let folder = home.path().join("elsewhere");

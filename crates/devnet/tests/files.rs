@@ -8,7 +8,7 @@ mod common;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use common::{Home, Net, Running, signal};
+use common::{Home, Net, Running, memory, signal};
 use conclave_crypto::hash::Blake2b;
 use conclave_testkit::seeds::is_long;
 use serde_json::{Value, json};
@@ -43,9 +43,7 @@ fn digest(path: &Path) -> [u8; 32] {
 
 /// The most memory a process has had, in KiB.
 fn peak(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    memory(pid, "VmHWM").unwrap_or(0) / 1024
 }
 
 /// All files below a folder.
@@ -63,16 +61,6 @@ fn chunks_on_nodes(home: &Home) -> usize {
     nodes.map(|node| files_below(&node.unwrap().path().join("chunks")).len()).sum()
 }
 
-/// Two people who know each other.
-fn acquainted(home: &Home) -> (String, String) {
-    let (alice, bob) = (home.account("alice"), home.account("bob"));
-    home.send("alice", &bob, "hello");
-    home.listen("bob", 1);
-    home.send("bob", &alice, "hello yourself");
-    home.listen("alice", 1);
-    (alice, bob)
-}
-
 fn path_of(message: &Value) -> Option<PathBuf> {
     message["attachments"][0]["path"].as_str().map(PathBuf::from)
 }
@@ -81,7 +69,7 @@ fn path_of(message: &Value) -> Option<PathBuf> {
 fn a_file_arrives_as_it_was_and_goes_with_its_message() {
     let home = Home::new();
     let net = Net::start(&home, 10);
-    let (_, bob) = acquainted(&home);
+    let (_, bob) = home.acquainted();
     let source = home.path().join("päper \u{202e}fdp.txt");
     write_file(&source, 700_000);
     let sent = home
@@ -206,7 +194,7 @@ fn until_so(what: &str, mut is_so: impl FnMut() -> bool) {
 fn a_file_whose_message_is_taken_back_is_sent_no_further_and_leaves_the_swarms() {
     let home = Home::new();
     let net = Net::start(&home, 10);
-    let (_, bob) = acquainted(&home);
+    let (_, bob) = home.acquainted();
     let source = home.path().join("film.bin");
     write_file(&source, 40_000_000);
     let mut rpc = home.start(&["rpc", "--profile", "alice"]);
@@ -232,7 +220,7 @@ fn a_file_whose_message_is_taken_back_is_sent_no_further_and_leaves_the_swarms()
 fn what_listen_was_fetching_when_it_was_killed_is_written_by_who_comes_next() {
     let home = Home::new();
     let net = Net::start(&home, 10);
-    let (_, bob) = acquainted(&home);
+    let (_, bob) = home.acquainted();
     let source = home.path().join("film.bin");
     write_file(&source, 20_000_000);
     home.run(&["send", "--profile", "alice", "--timeout", "120", "--attach", source.to_str().unwrap(), &bob])
@@ -256,7 +244,7 @@ fn a_large_file_crosses_kills_of_both_ends_and_of_two_nodes_in_little_memory() {
     let size: u64 = if is_long() { 1 << 30 } else { 30_000_000 };
     let home = Home::new();
     let net = Net::start(&home, 12);
-    let (_, bob) = acquainted(&home);
+    let (_, bob) = home.acquainted();
     let source = home.path().join("large.bin");
     write_file(&source, size);
     let mut peaks: Vec<(&str, u64)> = Vec::new();

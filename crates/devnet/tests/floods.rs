@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::Home;
+use common::{Home, memory};
 use common::devices::Device;
 use common::in_process::InProcess;
 use conclave_client::profile::{DataDir, ProfileName, Protection};
@@ -123,9 +123,7 @@ fn listens(home: &Home, alice: &AccountId, messages: u64) -> Option<u64> {
             assert!(heard.insert(message["id"].as_str().unwrap().to_owned()), "twice: {message}");
         }
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", listening.pid())).unwrap_or_default();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let megabytes = most.map(|most| most.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_000);
+    let megabytes = memory(listening.pid(), "VmHWM").map(|bytes| bytes / 1_024_000);
     println!("{meanwhile} of {messages} were there when `chats` answered; at most {megabytes:?} MB resident");
     assert_eq!(unread(home.run(&["chats", "--profile", "bob"]).ok()), messages);
     assert_eq!(listening.interrupt(), Some(0));

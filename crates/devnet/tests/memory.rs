@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Home, Net, Running};
+use common::{Home, Net, Running, memory};
 use conclave_crypto::X25519Pair;
 use conclave_devnet::Devnet;
 use conclave_node::NodeConfig;
@@ -30,16 +30,9 @@ const LARGE: usize = 9_900_000;
 /// What a hop may need for it, and what a client may for a file of any size.
 const MOST: u64 = 16_000_000;
 
-/// A figure of a process, in bytes.
-fn memory(pid: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
 /// Fails if a process has had much more than `before`.
 fn counted(what: &str, pid: u32, before: u64) {
-    let more = memory(pid, "VmHWM:").saturating_sub(before);
+    let more = memory(pid, "VmHWM").unwrap().saturating_sub(before);
     let [more_mb, before_mb] = [more, before].map(|bytes| bytes as f64 / 1e6);
     println!("{what}: {more_mb:.1} MB more than the {before_mb:.1} before");
     assert!(more <= MOST, "{what}: {more} bytes");
@@ -48,7 +41,7 @@ fn counted(what: &str, pid: u32, before: u64) {
 /// What a process has now; the most it has is counted from here.
 fn begin_counting(pid: u32) -> u64 {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
-    memory(pid, "VmRSS:")
+    memory(pid, "VmRSS").unwrap()
 }
 
 /// A network whose nodes pass requests on to that server.
@@ -140,10 +133,7 @@ fn until_here(rpc: &mut Running, id: &str) {
 fn clients_hold_some_pieces_of_a_file_and_not_the_file() {
     let home = Home::new();
     let net = Net::start(&home, 5);
-    let (alice, bob) = (home.account("alice"), home.account("bob"));
-    home.send("alice", &bob, "hello");
-    home.listen("bob", 1);
-    home.send("bob", &alice, "hello yourself");
+    let (_, bob) = home.acquainted();
     let [mut sender, mut recipient] = ["alice", "bob"].map(|name| home.start(&["rpc", "--profile", name]));
     recipient.ask("subscribe", json!({}));
     let source = home.path().join("film.bin");

@@ -38,11 +38,7 @@ fn heard_file(home: &Home, profile: &str) -> (Value, Vec<u8>) {
 fn a_picture_arrives_without_its_place_and_a_voice_from_standard_input_is_heard() {
     let home = Home::new();
     let net = Net::start(&home, 10);
-    let (alice, bob) = (home.account("alice"), home.account("bob"));
-    home.send("alice", &bob, "hello");
-    home.listen("bob", 1);
-    home.send("bob", &alice, "hello yourself");
-    home.listen("alice", 1);
+    let (_, bob) = home.acquainted();
 
     // The camera was held upright, so it is higher than wide.
     let place = [0, 0, 0, 52, 0, 0, 0, 1, 0, 0, 0, 30, 0, 0, 0, 1];

@@ -101,7 +101,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// The answer, which keeps this until its last clone is dropped.
-    pub(crate) fn by(self, answer: Bytes) -> Bytes {
+    pub(crate) fn kept_by(self, answer: Bytes) -> Bytes {
         Bytes::from_owner(Answer { answer, _claim: self })
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn an_answer_keeps_its_place_until_it_is_written() {
         let load = Load::new(1, 100);
-        let answer = load.enter(90).unwrap().hold(80).unwrap().by(Bytes::from(vec![7; 80]));
+        let answer = load.enter(90).unwrap().hold(80).unwrap().kept_by(Bytes::from(vec![7; 80]));
         assert_eq!(answer, vec![7; 80]);
         assert!(load.enter(1).is_none());
         drop(answer);

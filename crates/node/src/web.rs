@@ -65,7 +65,7 @@ pub(crate) fn handler(shared: &Arc<Shared>) -> impl Fn(Incoming) -> ReplyFuture 
                 });
                 let load = if is_onion { &worker.onions } else { &worker.clients };
                 match work.finish(load, reply.body.len()) {
-                    Some(claim) => Reply { body: claim.by(reply.body), ..reply },
+                    Some(claim) => Reply { body: claim.kept_by(reply.body), ..reply },
                     None => busy(&worker),
                 }
             }))

@@ -184,7 +184,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Some(ended) = working.join_next(), if !working.is_empty() => {
                 match ended {
                     Ok(job) => drop(under_way.remove(&job)),
-                    // Which one it was is not known; all of them may be begun again, and neither chunks twice nor a look at what is written do harm.
+                    // Which one it was is not known; all of them may be begun again: chunks twice do no harm, and what is
+                    // written is looked for first.
                     Err(_) => under_way.clear(),
                 }
             }

@@ -7,7 +7,7 @@ use super::{FileError, Trouble, export, make_folder, name_of};
 use crate::client::Shared;
 use crate::error::Error;
 use crate::said::File;
-use crate::store::{ClientStore, FileRow, FileState, StoreError};
+use crate::store::{Changes, ClientStore, FileRow, FileState, StoreError};
 
 /// What its sender says of a file.
 pub(crate) async fn said_of(shared: &Shared, row: &FileRow) -> Result<Option<File>, StoreError> {
@@ -42,27 +42,22 @@ pub(crate) async fn write_out(
     let work = move |store: &ClientStore| {
         // Nobody clears away what the database does not know yet, and nobody writes it a second time meanwhile.
         let _exporting = files.exporting();
+        let mut made = Ok(());
         if own_folder {
-            let Some(now_known) = store.file_by_row(row.row)? else { return Ok(Ok(None)) };
-            if let Some(path) = now_known.path.filter(|path| Path::new(path).is_file()) {
-                return store.set_file_path(row.row, &path, now).map(|changes| Ok(Some(changes)));
+            // Its message may have been deleted.
+            let Some(known) = store.file_by_row(row.row)? else { return Ok(Ok(Changes::default())) };
+            if let Some(path) = known.path.filter(|path| Path::new(path).is_file()) {
+                return store.set_file_path(row.row, &path, now).map(Ok);
             }
+            made = make_folder(&target);
         }
-        let written = match own_folder {
-            true => make_folder(&target),
-            false => Ok(()),
-        };
-        let written = written.and_then(|()| export(&blob, &row.pointer, row.size, name.as_deref(), &target));
-        match written {
-            Ok(path) => {
-                store.set_file_path(row.row, &path.to_string_lossy(), now).map(|changes| Ok(Some(changes)))
-            }
+        match made.and_then(|()| export(&blob, &row.pointer, row.size, name.as_deref(), &target)) {
+            Ok(path) => store.set_file_path(row.row, &path.to_string_lossy(), now).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     };
-    if let Some(changes) = shared.store.run(work).await?? {
-        shared.tell(changes);
-    }
+    // The database's own errors, and those of the file.
+    shared.tell(shared.store.run(work).await??);
     Ok(())
 }
 

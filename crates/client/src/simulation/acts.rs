@@ -4,22 +4,28 @@ use conclave_crypto::AccountId;
 
 use super::coverage::Kind;
 use super::ledger::Message;
-use super::world::{Outcome, World};
+use super::world::{Outcome, Violation, World};
 use crate::said::Timer;
 use crate::store::{ClientStore, Deletion, MessageRow, OutgoingMessage, RowKind};
 
 const EMOJI: [&str; 4] = ["❤️", "👍", "😂", "🦀"];
 
 impl World {
-    /// Somebody does something.
-    pub(super) fn somebody_acts(&mut self) -> Outcome {
+    /// The device that somebody acts on, which asks for the time first; `None` if all are off.
+    pub(super) fn somebody(&mut self) -> Result<Option<usize>, Violation> {
         let running = self.running();
         if running.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let device = running[self.below(running.len())];
         self.acts += 1;
         self.asks_for_time(device)?;
+        Ok(Some(device))
+    }
+
+    /// Somebody does something.
+    pub(super) fn somebody_acts(&mut self) -> Outcome {
+        let Some(device) = self.somebody()? else { return Ok(()) };
         let person = self.devices[device].person;
         let to = if self.chance(100) { person } else { self.below(self.people.len()) };
         let chat = *self.people[to].keys.id();

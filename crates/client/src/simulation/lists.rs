@@ -148,13 +148,7 @@ impl World {
     }
 
     fn somebody_writes_to(&mut self, person: usize) -> Outcome {
-        let running = self.running();
-        if running.is_empty() {
-            return Ok(());
-        }
-        let device = running[self.below(running.len())];
-        self.acts += 1;
-        self.asks_for_time(device)?;
+        let Some(device) = self.somebody()? else { return Ok(()) };
         self.writes_to(device, person, false)
     }
 

@@ -179,6 +179,16 @@ impl Home {
         made.lines()[0]["account_id"].as_str().unwrap().to_owned()
     }
 
+    /// Two people who know each other, alice and bob.
+    pub fn acquainted(&self) -> (String, String) {
+        let (alice, bob) = (self.account("alice"), self.account("bob"));
+        self.send("alice", &bob, "hello");
+        self.listen("bob", 1);
+        self.send("bob", &alice, "hello yourself");
+        self.listen("alice", 1);
+        (alice, bob)
+    }
+
     /// Sends a text and gives the `stored` line.
     #[track_caller]
     pub fn send(&self, from: &str, to: &str, text: &str) -> Value {
@@ -311,18 +321,25 @@ impl Running {
         wait(&mut self.child)
     }
 
-    /// Asks `conclave rpc`, and gives what it answers; what it tells meanwhile is passed over.
+    /// Asks `conclave rpc`, and gives its whole answer; what it tells meanwhile is passed over.
     #[track_caller]
-    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub fn answer(&mut self, method: &str, params: Value) -> Value {
         let request = serde_json::json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params});
         self.write_line(&request.to_string());
         loop {
             let line = self.next();
             if line["id"] == method {
-                assert_eq!(line["error"], Value::Null, "{line}");
-                return line["result"].clone();
+                return line;
             }
         }
+    }
+
+    /// The result of asking what works.
+    #[track_caller]
+    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.answer(method, params);
+        assert_eq!(answer["error"], Value::Null, "{answer}");
+        answer["result"].clone()
     }
 
     pub fn write_line(&mut self, line: &str) {
@@ -337,6 +354,13 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A figure of a process's memory (`VmRSS`, `VmHWM`), in bytes. Linux only.
+pub fn memory(pid: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
 /// Sends a signal to one process by its id.
