@@ -5,9 +5,9 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Home, memory};
 use common::devices::Device;
 use common::in_process::InProcess;
+use common::{Home, memory};
 use conclave_client::profile::{DataDir, ProfileName, Protection};
 use conclave_client::{accounts, doors};
 use conclave_crypto::{Account, AccountId, RecoveryPhrase, RngCore};
