@@ -12,7 +12,7 @@ use conclave_crypto::{Account, AccountId};
 use conclave_onion::PathConfig;
 use conclave_proto::Timestamp;
 use conclave_proto::network::NetworkFile;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, OnceCell, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -101,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) folder: Folder,
     /// Counts how often the machine's way to the network has changed.
     pub(crate) ways: watch::Sender<u64>,
+    /// The network's time was asked for before the first message was taken in.
+    asked_for_time: OnceCell<()>,
     /// When something last happened that makes more of it likely.
     lively: Mutex<Instant>,
     /// Work whose end nobody waits for, except the end of the client.
@@ -116,6 +118,19 @@ impl Shared {
         if !*self.stopping.borrow() {
             strays.spawn(work);
         }
+    }
+
+    /// Asks for the network's time, if it is not known in this run; not for long.
+    async fn learn_time(&self) {
+        if !self.network.knows_time() {
+            let _ = tokio::time::timeout(CLOCK_PATIENCE, self.network.learn_time()).await;
+        }
+    }
+
+    /// Before anything is taken in: where a message stands, and whether it was read, is judged when it comes. Asks once in a
+    /// run; where nobody says what time it is, what an earlier run knew has to do.
+    pub(crate) async fn learn_time_once(&self) {
+        self.asked_for_time.get_or_init(|| self.learn_time()).await;
     }
 
     /// Forgets connections and failures, and tries everything that waits at once.
@@ -246,6 +261,7 @@ impl Client {
             folder: Folder::of(&profile.profile().dir()),
             reading: Reading::default(),
             ways: watch::channel(0).0,
+            asked_for_time: OnceCell::new(),
             lively: Mutex::new(Instant::now()),
             strays: Mutex::default(),
             stopping: watch::channel(false).0,
@@ -355,9 +371,7 @@ impl Client {
 
     /// The sent time is fixed for ever when something is queued: better learn the network's first, if it is there.
     async fn learn_time(&self) {
-        if !self.shared.network.knows_time() {
-            let _ = tokio::time::timeout(CLOCK_PATIENCE, self.shared.network.learn_time()).await;
-        }
+        self.shared.learn_time().await;
     }
 
     /// How far a sent message has come.

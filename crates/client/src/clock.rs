@@ -17,6 +17,8 @@ const SAMPLES: usize = 9;
 const CONFIRMED_BY: usize = 3;
 /// What fewer nodes may move the offset by, in milliseconds.
 const UNCONFIRMED: u64 = 10_000;
+/// What is kept for later runs is written anew when it is off by more, in milliseconds: not with every answer.
+const WORTH_KEEPING: u64 = 1_000;
 /// A round trip longer than this says too little about the clock at its other end.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,8 @@ pub(crate) struct Offset {
 struct State {
     /// From an earlier run; holds until something is measured.
     remembered: i64,
+    /// What the next run will remember.
+    kept: i64,
     /// One for each node that was asked, newest last.
     samples: VecDeque<(Ed25519Public, i64)>,
 }
@@ -55,7 +59,7 @@ struct State {
 impl Offset {
     /// Starting from what an earlier run knew, in milliseconds.
     pub(crate) fn remembering(millis: i64) -> Self {
-        Self { state: Mutex::new(State { remembered: millis, samples: VecDeque::new() }) }
+        Self { state: Mutex::new(State { remembered: millis, kept: millis, samples: VecDeque::new() }) }
     }
 
     /// Network time minus machine time, in milliseconds.
@@ -95,6 +99,18 @@ impl Offset {
             state.remembered = believed;
             state.samples.clear();
         }
+    }
+
+    /// What has to be written for the next run, if it would begin with another time than is known by now; the caller writes it.
+    /// Whatever request taught it: messages that a run takes in before it has measured are put in their places by this.
+    pub(crate) fn take_news(&self) -> Option<i64> {
+        let mut state = self.lock();
+        let measured = state.measured()?;
+        if measured.abs_diff(state.kept) <= WORTH_KEEPING {
+            return None;
+        }
+        state.kept = measured;
+        Some(measured)
     }
 
     /// Machine time as network time.
@@ -149,6 +165,24 @@ mod tests {
         let offset = Offset::default();
         offset.learn(node(1), Timestamp(1_000_000), Timestamp(1_003_000), Timestamp(1_003_000));
         assert_eq!((offset.millis(), offset.is_measured()), (-3_000, true));
+    }
+
+    #[test]
+    fn what_was_measured_is_kept_once_for_the_next_run() {
+        let offset = Offset::remembering(-500);
+        let learn = |number, theirs| {
+            offset.learn(node(number), Timestamp(theirs), Timestamp(1_000_000), Timestamp(1_000_000));
+        };
+        learn(1, 1_000_400);
+        assert_eq!(offset.take_news(), None, "the next run begins near enough");
+        learn(1, 1_000_900);
+        assert_eq!((offset.take_news(), offset.take_news()), (Some(900), None));
+        offset.distrust();
+        learn(2, 919_000);
+        learn(3, 919_000);
+        assert_eq!(offset.take_news(), None, "two nodes alone move nothing far");
+        learn(4, 919_000);
+        assert_eq!(offset.take_news(), Some(-81_000));
     }
 
     #[test]

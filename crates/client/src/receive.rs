@@ -323,6 +323,7 @@ async fn take_in(
     if page.messages.is_empty() {
         return Ok(0);
     }
+    shared.learn_time_once().await;
     let now = shared.network.now();
     let (keys, snode) = (Arc::clone(&shared.account), member.ed25519);
     // Opening hundreds of messages takes a while: not on a thread that others wait for.

@@ -412,7 +412,6 @@ impl Network {
         drop(tell);
         // Those that are silent are not waited for once enough have spoken.
         while told.recv().await.is_some() && !self.knows_time() {}
-        self.remember_offset().await;
     }
 
     /// What was measured turned out to be wrong: measures again.
@@ -443,12 +442,16 @@ impl Network {
         (contact.last, contact.trouble.clone())
     }
 
-    async fn remember_offset(&self) {
-        let millis = self.clock_offset().to_string().into_bytes();
+    /// Writes down how far off this machine's clock is, if that is news.
+    fn remember_offset(&self) {
+        let Some(millis) = self.inner.offset.take_news() else { return };
         let store = self.inner.store.clone();
-        if let Err(error) = store.run(move |store| store.set_meta(Meta::ClockOffset, &millis)).await {
-            tracing::warn!(%error, "the clock offset could not be kept");
-        }
+        self.spawn(async move {
+            let millis = millis.to_string().into_bytes();
+            if let Err(error) = store.run(move |store| store.set_meta(Meta::ClockOffset, &millis)).await {
+                tracing::warn!(%error, "the clock offset could not be kept");
+            }
+        });
     }
 
     /// The list may be out of date: members of a swarm do not answer as they should. Asks for a newer one, unless that was
@@ -596,6 +599,7 @@ impl Network {
             .or_else(|| InfoAnswer::from_json(body).map(|info| info.timestamp));
         if let Some(theirs) = stamp {
             self.inner.offset.learn(node.ed25519, theirs, sent, self.inner.clock.now());
+            self.remember_offset();
         }
     }
 

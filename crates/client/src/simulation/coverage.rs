@@ -42,7 +42,7 @@ conclave_testkit::kinds! {
         DiskFull = "something is not done because the disk is full",
         Offline = "a device has no network for a while",
         Days = "a device is off for days",
-        WithoutTime = "somebody acts without knowing the network's time",
+        WithoutTime = "a device goes on without knowing the network's time",
         WrongTime = "a member refuses a wrong time",
         Partition = "the network is partitioned",
         MemberDown = "a member goes down",

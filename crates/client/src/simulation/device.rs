@@ -52,6 +52,8 @@ pub(super) struct Device {
 pub(super) struct Process {
     pub(super) store: ClientStore,
     pub(super) offset: Offset,
+    /// The time was asked for before anything was taken in.
+    asked_for_time: bool,
     /// The node list it goes by, and when it last asked for a newer one.
     pub(super) list: usize,
     pub(super) listed_at: Option<u64>,
@@ -224,6 +226,7 @@ impl World {
         self.devices[device].process = Some(Process {
             store,
             offset,
+            asked_for_time: false,
             list,
             listed_at: None,
             in_flight: Arc::default(),
@@ -318,13 +321,16 @@ impl World {
         member: usize,
         time: Timestamp,
         asked: Timestamp,
-    ) {
+    ) -> Outcome {
         let (key, clock) = (self.people[person].records[member].ed25519, self.clock_of(device));
-        let Some(process) = &self.devices[device].process else { return };
+        let Some(process) = &self.devices[device].process else { return Ok(()) };
         process.offset.learn(key, time, asked, clock);
+        let Some(millis) = process.offset.take_news() else { return Ok(()) };
+        let millis = millis.to_string();
+        self.with_store(device, |store, _| store.set_meta(Meta::ClockOffset, millis.as_bytes())).map(drop)
     }
 
-    /// Before the first act of a run the network's time is asked for.
+    /// Before something is done, and before the first messages of a run are taken in, the network's time is asked for.
     pub(super) fn asks_for_time(&mut self, device: usize) -> Outcome {
         let person = self.devices[device].person;
         if self.devices[device].process.as_ref().is_none_or(|process| process.offset.is_measured()) {
@@ -334,16 +340,22 @@ impl World {
             if self.reaches(device, person, member) && !self.is_lost() {
                 let time = self.people[person].members[member].clock(self.true_time());
                 let asked = Timestamp(self.clock_of(device).0 - self.between(0, 200));
-                self.learns_time(device, person, member, time, asked);
+                self.learns_time(device, person, member, time, asked)?;
             }
         }
-        let Some(process) = &self.devices[device].process else { return Ok(()) };
-        if !process.offset.is_measured() {
+        if self.devices[device].process.as_ref().is_some_and(|process| !process.offset.is_measured()) {
             self.note(Kind::WithoutTime);
+        }
+        Ok(())
+    }
+
+    /// See `Shared::learn_time_once`.
+    pub(super) fn asks_for_time_once(&mut self, device: usize) -> Outcome {
+        let process = self.devices[device].process.as_mut();
+        if process.is_none_or(|process| std::mem::replace(&mut process.asked_for_time, true)) {
             return Ok(());
         }
-        let offset = process.offset.millis().to_string();
-        self.with_store(device, |store, _| store.set_meta(Meta::ClockOffset, offset.as_bytes())).map(drop)
+        self.asks_for_time(device)
     }
 
     /// Everything that has to hold whenever a database changes.

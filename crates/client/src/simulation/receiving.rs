@@ -156,7 +156,7 @@ impl World {
     ) -> Outcome {
         let Read { device, life, member, .. } = read;
         let person = self.devices[device].person;
-        self.learns_time(device, person, member, time, read.at);
+        self.learns_time(device, person, member, time, read.at)?;
         let mut unread = Vec::new();
         for (namespace, page) in pages {
             if page.more && !page.messages.is_empty() {
@@ -165,6 +165,7 @@ impl World {
             if page.messages.is_empty() {
                 continue;
             }
+            self.asks_for_time_once(device)?;
             self.is_sabotaged(device)?;
             let (now, key) = (self.time_of(device), self.people[person].records[member].ed25519);
             let Some(store) = self.store(device).cloned() else { return Ok(()) };

@@ -232,7 +232,7 @@ impl World {
         answers: &[(u16, Value)],
         time: Timestamp,
     ) -> Outcome {
-        self.learns_time(asked.device, asked.person, asked.member, time, asked.at);
+        self.learns_time(asked.device, asked.person, asked.member, time, asked.at)?;
         let everybody = &self.people[asked.person].records;
         let Some(process) = &mut self.devices[asked.device].process else { return Ok(()) };
         let Some(under_way) = process.flights.get_mut(&asked.flight) else { return Ok(()) };
