@@ -179,6 +179,8 @@ mod tests {
         assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(moment(951_782_400_000), "2000-02-29 00:00:00 UTC");
         assert_eq!(moment(1_700_000_000_000), "2023-11-14 22:13:20 UTC");
+        // As a stranger may claim.
+        assert_eq!(moment(u64::MAX), "584556019-04-03 14:25:51 UTC");
     }
 
     #[test]

@@ -6,12 +6,14 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::devices::Device;
 use common::in_process::InProcess;
 use conclave_client::types::{MessageState, SentState};
 use conclave_client::{Client, ClientOptions, Clock, SystemClock};
 use conclave_crypto::AccountId;
 use conclave_node::{Hooks, Misbehave};
 use conclave_proto::Timestamp;
+use conclave_testkit::personas;
 
 async fn id(client: &Client) -> AccountId {
     AccountId::from_hex(&client.account().await.unwrap().account_id).unwrap()
@@ -124,6 +126,28 @@ async fn a_clock_off_by_two_minutes_is_learnt_and_messages_carry_the_network_s_t
         assert_eq!(report.answered, 5, "{name}: signed requests are within the nodes' tolerance");
         let offset = client.status().await.unwrap().clock_offset_ms;
         assert!((offset + skew).abs() < 30_000, "{name}: learnt {offset}");
+        client.shutdown().await;
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_only_receives_learns_how_far_its_clock_is_off_and_the_next_run_knows_it() {
+    let network = network(0, Misbehave::Honest).await;
+    let behind = || ClientOptions { clock: Arc::new(Skewed(-120_000)), online: false, ..Default::default() };
+    let alice = Device::started(&network, personas::alice(), "Alice", 1, behind());
+    let bob = network.client("bob", ClientOptions::default());
+    let sent = send(&bob, &alice.id, PATIENCE).await;
+    assert_eq!(sent.state, MessageState::Stored, "{sent:?}");
+    alice.client.fetch().await.unwrap();
+    let heard = alice.client.history(&id(&bob).await, 10).await.unwrap();
+    let got = heard.iter().find(|message| message.id == sent.id).unwrap();
+    assert_eq!(got.arrived_at, None, "it was sent before it came");
+    // Now without asking anybody.
+    let alice = alice.restarted(&network, || (), behind()).await;
+    let offset = alice.client.status().await.unwrap().clock_offset_ms;
+    assert!((offset - 120_000).abs() < 30_000, "remembered {offset}");
+    for client in [&alice.client, &bob] {
         client.shutdown().await;
     }
     network.stop().await;

@@ -86,8 +86,8 @@ pub struct LastMessage {
     pub outgoing: bool,
     /// How far it has come, if it was.
     pub state: Option<MessageState>,
-    /// Milliseconds since the epoch.
-    pub sent_at: u64,
+    /// The time by which it stands in its conversation, milliseconds since the epoch.
+    pub stands_at: u64,
 }
 
 /// Opens the list of conversations.
@@ -172,7 +172,7 @@ impl Known {
                 .map(|file| FileKind::of(file.content_type.as_deref(), file.voice)),
             outgoing: message.from == self.own,
             state: message.state,
-            sent_at: message.sent_at,
+            stands_at: message.stands_at(),
         }
     }
 

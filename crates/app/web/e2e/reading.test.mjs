@@ -73,4 +73,32 @@ describe('reading', { skip }, () => {
       await end();
     }
   });
+
+  test('a message that claims to be of the year 292277026 stands where it came, says so, and what comes later is read', async () => {
+    const { page, mock, complaints, end } = await visit(browser);
+    try {
+      const world = mock.worlds.get('default');
+      const row = page.locator(`[data-chat="${idOf('kofi')}"]`);
+      await row.click();
+      await page.locator('[data-message]').first().waitFor();
+      world.receive(idOf('kofi'), 'out of time', { sent_at: 2 ** 63, edited_at: 2 ** 63, arrived_at: Date.now() });
+      mock.tell();
+      const message = page.locator('[data-message]', { hasText: 'out of time' });
+      await message.waitFor();
+      assert.match(await message.getAttribute('aria-label'), /clock is wrong/);
+      assert.equal(await message.locator('.ahead').count(), 1);
+      const shown = await message.locator('time').getAttribute('datetime');
+      assert.ok(Math.abs(Date.parse(shown) - Date.now()) < 60_000, shown);
+      world.receive(idOf('kofi'), 'and this one is of now');
+      mock.tell();
+      await page.locator('[data-message]', { hasText: 'and this one is of now' }).waitFor();
+      await row.locator('.badge').waitFor({ state: 'detached' });
+      await message.click({ button: 'right' });
+      await page.getByRole('menuitem', { name: 'Details' }).click();
+      await page.getByText('it stands where it arrived').waitFor();
+      assert.deepEqual(complaints, []);
+    } finally {
+      await end();
+    }
+  });
 });

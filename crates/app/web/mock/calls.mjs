@@ -1,6 +1,6 @@
 // What the mock does when it is asked: the calls of the SDK and of `app`, on the made-up profile.
 import { createHash } from 'node:crypto';
-import { idOf, ME, messageId } from './people.mjs';
+import { idOf, ME, messageId, standsAt } from './people.mjs';
 import { kindOf } from './files.mjs';
 import { World } from './world.mjs';
 
@@ -87,7 +87,7 @@ function search(world, { text = '', chat: where, author, kind, from, to, after, 
       const m = c.at(n);
       if (!m || (m.kind ?? 'text') !== 'text') continue;
       if (author && m.from !== (author === 'me' ? ME : author)) continue;
-      if ((from && m.sent_at < from) || (to && m.sent_at > to)) continue;
+      if ((from && standsAt(m) < from) || (to && standsAt(m) > to)) continue;
       const is = { link: /https?:/.test(m.text), file: m.attachments.some((a) => !a.voice), voice: m.attachments.some((a) => a.voice), picture: m.attachments.some((a) => kindOf(a.content_type, a.voice) === 'picture'), video: m.attachments.some((a) => kindOf(a.content_type, a.voice) === 'video'), invitation: !!m.invitation, text: m.text !== '' };
       if (kind && !is[kind]) continue;
       const low = m.text.toLowerCase();
@@ -96,7 +96,7 @@ function search(world, { text = '', chat: where, author, kind, from, to, after, 
       if (found.length > 3_000) break;
     }
   }
-  found.sort((a, b) => b.sent_at - a.sent_at);
+  found.sort((a, b) => standsAt(b) - standsAt(a));
   for (const m of found.slice(skip, skip + most)) {
     const low = m.text.toLowerCase();
     const marks = words.map((word) => {

@@ -6,6 +6,9 @@ export const messageId = (chat, n) => createHash('sha256').update(`${chat} ${n}`
 
 export const ME = idOf('me');
 
+/** The time by which a message stands in its conversation. */
+export const standsAt = (message) => message.arrived_at ?? message.sent_at;
+
 export const PEOPLE = [
   { key: 'mara', name: 'Mara Lindqvist', kind: 'friend' },
   { key: 'book', name: 'Reading group (Wednesdays)', kind: 'long' },

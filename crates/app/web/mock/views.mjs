@@ -1,6 +1,6 @@
 // What the mock's views show: the states of the contract, made anew after every change and compared with what was sent.
 import { kindOf, LARGEST, MOST } from './files.mjs';
-import { ME } from './people.mjs';
+import { ME, standsAt } from './people.mjs';
 
 const WINDOW = 300;
 const STEP = 120;
@@ -14,7 +14,7 @@ function row(chat) {
   return {
     key: chat.chat, chat: chat.chat, name: chat.name, nickname: chat.nickname, is_self: chat.is_self, pinned: chat.pinned,
     muted: chat.muted_until !== null && chat.muted_until > Date.now(), blocked: chat.blocked, unread: chat.unread, marked_unread: chat.marked_unread, draft: chat.draft, typing: chat.typing,
-    last: last ? { id: last.id, kind: last.kind ?? 'text', text: last.text.replace(/\s+/g, ' ').slice(0, 200), file: last.attachments[0] ? kindOf(last.attachments[0].content_type, last.attachments[0].voice) : null, outgoing: last.from === ME, state: last.state ?? null, sent_at: last.sent_at } : null,
+    last: last ? { id: last.id, kind: last.kind ?? 'text', text: last.text.replace(/\s+/g, ' ').slice(0, 200), file: last.attachments[0] ? kindOf(last.attachments[0].content_type, last.attachments[0].voice) : null, outgoing: last.from === ME, state: last.state ?? null, stands_at: standsAt(last) } : null,
     timer: chat.timer,
   };
 }
@@ -38,7 +38,7 @@ function timeline(world, view) {
   for (let n = start; n < end; n++) {
     const message = chat.at(n);
     if (!message) continue;
-    const on = dayOf(message.sent_at, view.offset);
+    const on = dayOf(standsAt(message), view.offset);
     if (on !== day) {
       rows.push({ key: `day-${on}`, item: 'day', day: on });
       day = on;
@@ -50,7 +50,7 @@ function timeline(world, view) {
     }
     const kind = message.kind ?? 'text';
     const outgoing = message.from === ME;
-    const joins = previous && previous.message.from === message.from && kind === 'text' && (previous.message.kind ?? 'text') === 'text' && message.sent_at - previous.message.sent_at < GROUP_MS;
+    const joins = previous && previous.message.from === message.from && kind === 'text' && (previous.message.kind ?? 'text') === 'text' && standsAt(message) - standsAt(previous.message) < GROUP_MS;
     if (previous && !joins) previous.ends_group = true;
     const quoted = message.reply_to ? (message.reply_to.id === 'f'.repeat(32) ? null : chat.at(chat.indexOf(message.reply_to.id))) : undefined;
     const said = {

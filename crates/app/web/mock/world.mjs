@@ -1,6 +1,6 @@
 // The made-up profile: chats with their messages, made from their number when they are asked for, so that a chat can
 // have a hundred thousand without memory for them. What is changed or added lies over it.
-import { ARABIC, CHATTER, CHINESE, HEBREW, HOSTILE, idOf, ME, messageId, PEOPLE, STRANGERS } from './people.mjs';
+import { ARABIC, CHATTER, CHINESE, HEBREW, HOSTILE, idOf, ME, messageId, PEOPLE, STRANGERS, standsAt } from './people.mjs';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -249,7 +249,7 @@ export class World {
   get list() {
     const shown = [...this.chats.values()].filter((chat) => !chat.request && !chat.unlisted);
     return shown
-      .map((chat) => ({ chat, at: chat.last()?.sent_at ?? 0 }))
+      .map((chat) => ({ chat, at: chat.last() ? standsAt(chat.last()) : 0 }))
       .sort((a, b) => Number(b.chat.pinned) - Number(a.chat.pinned) || b.at - a.at)
       .map(({ chat }) => chat);
   }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import ar from '../src/i18n/ar.json';
 import en from '../src/i18n/en.json';
 import { bestLanguage, fill, isolated, pick, type Plural } from '../src/i18n/i18n.svelte';
-import { briefly, clock, dayName, daysBefore, size, span } from '../src/lib/dates';
+import { briefly, clock, dayName, daysBefore, exactly, fully, localDay, size, span, standsAt } from '../src/lib/dates';
 
 const source = new URL('../src/', import.meta.url);
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => /\.(svelte|ts)$/.test(name));
@@ -101,6 +101,13 @@ describe('times and sizes', () => {
     expect(briefly(now - 2 * day, now, 'en-GB')).toBe('Fri');
     expect(briefly(now - 40 * day, now, 'en-GB')).toBe('20 Oct');
     expect(briefly(now - 400 * day, now, 'en-GB')).toBe('25/10/25');
+  });
+
+  test('that strangers claim may be beyond what a date can hold', () => {
+    const never = 2 ** 63;
+    for (const said of [clock(never, 'en'), briefly(never, now, 'en'), fully(never, 'en'), exactly(never), localDay(never)]) expect(said).not.toBe('');
+    expect(standsAt({ sent_at: never, arrived_at: now })).toBe(now);
+    expect(standsAt({ sent_at: now })).toBe(now);
   });
 
   test('of a day are words for the last ones', () => {

@@ -407,8 +407,14 @@ pub(super) fn describe(message: &Message, names: &Names) -> String {
         _ => "",
     };
     let edited = if message.edited_at.is_some() { "  (edited)" } else { "" };
+    let ahead = if message.arrived_at.is_some() {
+        format!("  (came then; says {})", moment(message.sent_at))
+    } else {
+        String::new()
+    };
     let id = message.id.as_str().get(..8).unwrap_or_default();
-    let mut lines = vec![format!("{}  {name}{request}{state}{edited}  {id}", moment(message.sent_at))];
+    let at = moment(message.stands_at());
+    let mut lines = vec![format!("{at}{ahead}  {name}{request}{state}{edited}  {id}")];
     if let Some(quote) = &message.reply_to {
         lines.push(format!("    > answers {}", quote.id.as_str().get(..8).unwrap_or_default()));
     }
@@ -686,6 +692,7 @@ mod tests {
             json!({"attachments": file, "text": ""}),
             json!({"preview": {"url": "https://example.org/", "title": "A title"}}),
             json!({"kind": "timer_changed", "timer": {"mode": "after_read", "seconds": 3600}}),
+            json!({"arrived_at": 1_600_000_000_000_u64}),
             json!({"kind": "missed_call"}),
             json!({"kind": "screenshot"}),
             json!({"kind": "media_saved"}),

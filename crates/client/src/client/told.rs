@@ -64,6 +64,7 @@ pub(crate) fn message(row: &MessageRow) -> Message {
         from: row.author.to_hex(),
         text: row.text.clone(),
         sent_at: row.sent_at.as_millis(),
+        arrived_at: row.from_the_future.then(|| row.arrived_at.as_millis()),
         attachments: row.details.files.iter().enumerate().map(file).collect(),
         outgoing: row.outgoing,
         request: row.request,

@@ -205,6 +205,10 @@ pub struct Message {
     pub text: String,
     /// Milliseconds since the Unix epoch, network time, as its author's client says.
     pub sent_at: u64,
+    /// When it came to this device, milliseconds since the epoch; there only where it claims to have been sent more than a
+    /// minute later than that. Then it stands where it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived_at: Option<u64>,
     /// Files, in their order.
     pub attachments: Vec<Attachment>,
     /// Written by this account, on this device or another.
@@ -246,6 +250,13 @@ pub struct Message {
     /// A community its author invites to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<Invitation>,
+}
+
+impl Message {
+    /// The time by which it stands in its conversation, milliseconds since the epoch: when it was sent, unless that cannot be.
+    pub fn stands_at(&self) -> u64 {
+        self.arrived_at.unwrap_or(self.sent_at)
+    }
 }
 
 /// Somebody known: `{"event":"contact",…}`.

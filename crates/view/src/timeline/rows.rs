@@ -132,7 +132,7 @@ pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let mut days = BTreeSet::new();
     let mut before: Option<(&Message, Day)> = None;
     for (place, message) in scene.messages.iter().enumerate() {
-        let day = Day::of(message.sent_at, scene.utc_offset_minutes);
+        let day = Day::of(message.stands_at(), scene.utc_offset_minutes);
         if before.is_none_or(|(_, previous)| previous != day) {
             // A clock that is wrong can bring a day twice.
             let key =
@@ -192,12 +192,12 @@ impl Scene<'_> {
 
     /// Whether two messages that follow each other are one group.
     fn together(&self, first: &Message, second: &Message) -> bool {
-        let day = |message: &Message| Day::of(message.sent_at, self.utc_offset_minutes);
+        let day = |message: &Message| Day::of(message.stands_at(), self.utc_offset_minutes);
         let speaks = |message: &Message| matches!(message.kind, MessageKind::Text | MessageKind::Deleted);
         first.from == second.from
             && speaks(first)
             && speaks(second)
-            && first.sent_at.abs_diff(second.sent_at) <= ONE_GROUP
+            && first.stands_at().abs_diff(second.stands_at()) <= ONE_GROUP
             && day(first) == day(second)
             && self.unread_before(second).is_none()
     }
@@ -222,7 +222,7 @@ impl Scene<'_> {
 
     fn files(&self, message: &Message) -> Vec<FileLine> {
         let trusted = !self.request && !message.request && !self.blocked;
-        let age = self.now.saturating_sub(message.sent_at);
+        let age = self.now.saturating_sub(message.stands_at());
         let moved = |place| self.moved.get(&(message.id.clone(), place)).copied();
         (0..)
             .zip(&message.attachments)

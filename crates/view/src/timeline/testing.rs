@@ -11,6 +11,7 @@ pub(crate) fn message(from: &str, sent_at: u64, text: &str) -> Message {
         from: from.to_owned(),
         text: text.to_owned(),
         sent_at,
+        arrived_at: None,
         attachments: Vec::new(),
         outgoing: false,
         request: false,

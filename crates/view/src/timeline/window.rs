@@ -125,10 +125,9 @@ impl Window {
     }
 }
 
-/// The order of a conversation, as far as the records tell. A message from a clock that is ahead stands elsewhere (where it
-/// arrived), which is why whatever is not plainly the newest is read anew.
+/// The order of a conversation.
 fn order(message: &Message) -> (u64, &str, &str) {
-    (message.sent_at, &message.from, message.id.as_str())
+    (message.stands_at(), &message.from, message.id.as_str())
 }
 
 #[cfg(test)]
@@ -164,6 +163,16 @@ mod tests {
         }
         let mut all = window(10..20, false, false);
         assert_eq!(all.hear(&Event::Message(message("carol", 5, "late"))), Heard::Unplaced);
+    }
+
+    #[test]
+    fn a_message_from_the_future_stands_where_it_came_and_keeps_nothing_from_standing_below_it() {
+        let mut all = window(10..20, false, false);
+        let prophecy = Message { arrived_at: Some(25), ..message("bob", u64::MAX, "prophecy") };
+        assert_eq!(all.hear(&Event::Message(prophecy)), Heard::Changed);
+        assert_eq!(all.hear(&Event::Message(message("bob", 30, "later"))), Heard::Changed);
+        let texts: Vec<&str> = all.messages().iter().map(|message| message.text.as_str()).collect();
+        assert_eq!(texts[10..], ["prophecy", "later"]);
     }
 
     #[test]

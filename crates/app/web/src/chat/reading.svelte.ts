@@ -4,6 +4,7 @@ import { untrack } from 'svelte';
 import { t } from '../i18n/i18n.svelte';
 import { app } from '../lib/app.svelte';
 import type { TimelineState } from '../lib/contract';
+import { standsAt } from '../lib/dates';
 import { nameOf } from '../lib/names';
 import { lineOf } from '../lib/people';
 import { plainText } from './menu';
@@ -45,8 +46,8 @@ export class Reading {
     const { layout, scrollTop, viewport } = this.place;
     const { start, end } = layout.range(scrollTop, viewport - SEEN, 0);
     const row = view.rows.slice(start, end).findLast((one) => one.item === 'message' && !one.outgoing);
-    if (row?.item !== 'message' || row.message.sent_at <= this.#upTo) return;
-    this.#upTo = row.message.sent_at;
+    if (row?.item !== 'message' || standsAt(row.message) <= this.#upTo) return;
+    this.#upTo = standsAt(row.message);
     const listed = app.chats?.state?.rows.find((candidate) => candidate.chat === view.chat);
     if (!listed || listed.unread > 0 || listed.marked_unread) app.call('mark_read', { id: row.key }).catch(() => {});
   };
@@ -58,7 +59,7 @@ export class Reading {
     const row = view.rows.find((candidate) => candidate.key === key);
     if (before === null || before === key || row?.item !== 'message') return;
     if (row.outgoing) {
-      if (Date.now() - row.message.sent_at < JUST_NOW_MS) void this.place.stick();
+      if (Date.now() - standsAt(row.message) < JUST_NOW_MS) void this.place.stick();
     } else if (!view.has_newer) {
       app.announcement = t('announce_message', { name: nameOf(row.author, row.author.id), text: lineOf(plainText(row), 300) });
     }

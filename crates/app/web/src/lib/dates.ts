@@ -3,6 +3,8 @@
  */
 
 const DAY = 86_400_000;
+/** The last moment a Date can hold. What strangers claim may lie beyond it, and formatting that would throw. */
+const LAST_MOMENT = 8.64e15;
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 // Making a formatter is slow, and lists need the same few again and again.
@@ -16,8 +18,22 @@ function formatter(locale: string, options: Intl.DateTimeFormatOptions): Intl.Da
   return format;
 }
 
+function dateOf(time: number): Date {
+  return new Date(Math.min(time, LAST_MOMENT));
+}
+
+/** The time by which a message stands in its conversation: when it was sent, unless that cannot be. */
+export function standsAt(message: { sent_at: number; arrived_at?: number }): number {
+  return message.arrived_at ?? message.sent_at;
+}
+
+/** For machines: what the `datetime` of a `time` element wants. */
+export function exactly(time: number): string {
+  return dateOf(time).toISOString();
+}
+
 function startOfDay(time: number): number {
-  const date = new Date(time);
+  const date = dateOf(time);
   return new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 }
 
@@ -28,27 +44,27 @@ export function daysBefore(time: number, now: number): number {
 
 /** The day of a time by this machine's clock, `2026-11-29`. */
 export function localDay(time: number): string {
-  const date = new Date(time);
+  const date = dateOf(time);
   return `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, '0')}-${String(date.getDate()).padStart(2, '0')}`;
 }
 
 /** `14:05` */
 export function clock(time: number, locale: string): string {
-  return formatter(locale, { hour: 'numeric', minute: '2-digit' }).format(time);
+  return formatter(locale, { hour: 'numeric', minute: '2-digit' }).format(dateOf(time));
 }
 
 /** For a list: the clock today, a weekday in the last week, else a date. */
 export function briefly(time: number, now: number, locale: string): string {
   const days = daysBefore(time, now);
   if (days <= 0) return clock(time, locale);
-  if (days < 7) return formatter(locale, { weekday: 'short' }).format(time);
-  const sameYear = new Date(time).getFullYear() === new Date(now).getFullYear();
-  return formatter(locale, sameYear ? { day: 'numeric', month: 'short' } : { day: 'numeric', month: 'numeric', year: '2-digit' }).format(time);
+  if (days < 7) return formatter(locale, { weekday: 'short' }).format(dateOf(time));
+  const sameYear = dateOf(time).getFullYear() === new Date(now).getFullYear();
+  return formatter(locale, sameYear ? { day: 'numeric', month: 'short' } : { day: 'numeric', month: 'numeric', year: '2-digit' }).format(dateOf(time));
 }
 
 /** In full, with seconds. */
 export function fully(time: number, locale: string): string {
-  return formatter(locale, { dateStyle: 'full', timeStyle: 'medium' }).format(time);
+  return formatter(locale, { dateStyle: 'full', timeStyle: 'medium' }).format(dateOf(time));
 }
 
 /** A day, given as `2026-11-29` by the page's own clock: today, yesterday, a weekday, or a date. */

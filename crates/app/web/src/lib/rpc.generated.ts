@@ -262,6 +262,8 @@ export interface ErrorRecord {
 
 /** Something that happened in a profile; `event` says what. */
 export type Event = Message | {
+  /** When it came to this device, milliseconds since the epoch; there only where it claims to have been sent more than a minute later than that. Then it stands where it came. */
+  arrived_at?: number;
   /** Files, in their order. */
   attachments: Attachment[];
   /** The chat it belongs to: the other side's account id, or one's own for notes to oneself. */
@@ -380,8 +382,8 @@ export interface LastMessage {
   kind: MessageKind;
   /** Written by this account. */
   outgoing: boolean;
-  /** Milliseconds since the epoch. */
-  sent_at: number;
+  /** The time by which it stands in its conversation, milliseconds since the epoch. */
+  stands_at: number;
   /** How far it has come, if it was. */
   state: MessageState | null;
   /** Its beginning on one line, at most 200 characters. */
@@ -432,6 +434,8 @@ export interface Listing {
 
 /** One message of a chat, sent or received: `{"event":"message",…}`. */
 export interface Message {
+  /** When it came to this device, milliseconds since the epoch; there only where it claims to have been sent more than a minute later than that. Then it stands where it came. */
+  arrived_at?: number;
   /** Files, in their order. */
   attachments: Attachment[];
   /** The chat it belongs to: the other side's account id, or one's own for notes to oneself. */
