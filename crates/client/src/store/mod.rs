@@ -15,6 +15,7 @@
 mod chats;
 mod contacts;
 mod cursors;
+mod deletion;
 mod documents;
 mod drafts;
 mod error;
@@ -46,6 +47,7 @@ use conclave_proto::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use contacts::MAX_NAME_BYTES;
+pub use deletion::Deletion;
 pub use documents::{DocumentPush, ReceivedEntries};
 pub use drafts::MAX_DRAFT_BYTES;
 use error::Failure;
@@ -66,7 +68,7 @@ pub use rows::{
 pub use search::{
     MAX_SEARCH_BYTES, MAX_SEARCH_WORDS, SearchCursor, SearchHit, SearchKind, SearchPage, SearchQuery,
 };
-pub use speak::{Deletion, EDIT_WITHIN};
+pub use speak::EDIT_WITHIN;
 pub use timers::OwnSwarmTask;
 pub use work::{Changes, DOCUMENT_NAMESPACES};
 

@@ -7,8 +7,6 @@ use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use conclave_proto::content::{Content, Expiration};
 use rusqlite::OptionalExtension as _;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::chats::{self, NewMessage, id_bytes};
 use super::error::Failure;
@@ -41,20 +39,8 @@ const RECEIPTS_AT_ONCE: usize = 200;
 const MAX_REACTIONS: i64 = 20;
 const REACTIONS_WITHIN: Duration = Duration::from_secs(60);
 
-/// How far a message is taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Deletion {
-    /// On this device. A restored account gets it back as long as the swarm has it.
-    ThisDevice,
-    /// On all devices of this account, and in its swarm.
-    MyDevices,
-    /// Everywhere. Only of one's own messages.
-    Everywhere,
-}
-
 /// What is said, about to be put into the outbox.
-struct Utterance<'a> {
+pub(super) struct Utterance<'a> {
     speech: Speech<'a>,
     expiration: Expiration,
     with_profile: bool,
@@ -64,7 +50,7 @@ struct Utterance<'a> {
 
 impl<'a> Utterance<'a> {
     /// Of what never expires and carries no profile.
-    const fn plain(speech: Speech<'a>) -> Self {
+    pub(super) const fn plain(speech: Speech<'a>) -> Self {
         Self { speech, expiration: Expiration::Off, with_profile: false, asks: false }
     }
 }
@@ -127,7 +113,7 @@ impl Work<'_> {
     }
 
     /// Says something that is shown in no chat, to `to`. With `own_copy` the account's other devices hear it, too.
-    fn say(
+    pub(super) fn say(
         &mut self,
         to: &AccountId,
         utterance: &Utterance<'_>,
@@ -263,21 +249,6 @@ impl Work<'_> {
     fn answer_request(&mut self, chat: &AccountId) -> Result<(), Failure> {
         let response = Utterance { with_profile: true, ..Utterance::plain(Speech::Accepted) };
         self.say(chat, &response, MESSAGE_TTL, false, None).map(drop)
-    }
-
-    /// One's other devices are not to have this message of ours, nor its edits.
-    pub(super) fn take_from_own_devices(&mut self, row: &MessageRow) -> Result<(), Failure> {
-        if let Some(hash) = &row.own_hash {
-            self.delete_in_own_swarm(hash)?;
-        }
-        let mut targets = vec![QuotedMessage { author: row.author, sent_at: row.sent_at }];
-        targets.extend(self.edits_of(row)?);
-        let own = self.own;
-        for target in targets {
-            let unsend = Utterance::plain(Speech::Unsend { target, without_trace: true });
-            self.say(&own, &unsend, MESSAGE_TTL, false, None)?;
-        }
-        Ok(())
     }
 
     fn own_message(&self, id: &MessageId) -> Result<MessageRow, Failure> {
@@ -519,53 +490,6 @@ impl ClientStore {
         .map(|((), changes)| changes)
     }
 
-    /// Deletes a message.
-    ///
-    /// # Errors
-    /// [`StoreError::NotAllowed`] if it is another's and everywhere was asked for; [`StoreError::UnknownMessage`].
-    pub fn delete(&self, id: &MessageId, how: Deletion, now: Timestamp) -> Result<Changes, StoreError> {
-        let ((), changes) = self.work("delete a message", now, |work| {
-            let row = chats::find(work.tx, &work.own, id)?;
-            let own_row = row.author == work.own;
-            if how == Deletion::Everywhere && (!own_row || row.kind != RowKind::Post) && row.chat != work.own
-            {
-                return Err(
-                    StoreError::NotAllowed("only messages of one's own can be deleted everywhere").into()
-                );
-            }
-            if how != Deletion::ThisDevice {
-                if let Some(hash) = &row.own_hash {
-                    work.delete_in_own_swarm(hash)?;
-                }
-                if row.kind != RowKind::MissedCall {
-                    let mut targets = vec![QuotedMessage { author: row.author, sent_at: row.sent_at }];
-                    targets.extend(work.edits_of(&row)?);
-                    let to_peer = how == Deletion::Everywhere && row.chat != work.own;
-                    let to = if to_peer { row.chat } else { work.own };
-                    for target in targets {
-                        let without_trace = !to_peer;
-                        let unsend = Utterance::plain(Speech::Unsend { target, without_trace });
-                        work.say(&to, &unsend, MESSAGE_TTL, to_peer, None)?;
-                    }
-                }
-            }
-            // What others have by now, one's other devices are to have as well.
-            let is_out = row.state.is_none_or(|state| state >= MessageState::StoredWeakly);
-            if how == Deletion::ThisDevice && is_out {
-                return chats::hide(work, &row);
-            }
-            // What waits is not sent any more; what is under way is followed by its revocation, also where it has come already.
-            if how == Deletion::ThisDevice && row.state == Some(MessageState::Queued) {
-                work.take_from_own_devices(&row)?;
-            }
-            work.unqueue(id)?;
-            let leaves_a_place = how == Deletion::Everywhere && row.chat != work.own;
-            if leaves_a_place { chats::blank(work, &row) } else { chats::remove(work, &row) }
-        })?;
-        self.clear_journal();
-        Ok(changes)
-    }
-
     /// Accepts a request: their messages are no requests any more, and they are told.
     ///
     /// # Errors
@@ -735,16 +659,5 @@ impl Work<'_> {
             .query_row((id_bytes(target), self.own.as_bytes(), emoji), |row| row.get(0))
             .optional()?;
         Ok(at.map_or(Timestamp(0), timestamp))
-    }
-
-    /// The messages that brought edits of this one, to be deleted with it.
-    pub(super) fn edits_of(&self, row: &MessageRow) -> Result<Vec<QuotedMessage>, Failure> {
-        let mut statement =
-            self.tx.prepare_cached("SELECT sent_at FROM edit WHERE target = ?1 AND chat = ?2")?;
-        let times =
-            statement.query_map((id_bytes(&row.id), row.chat.as_bytes()), |row| row.get::<_, i64>(0))?;
-        Ok(times
-            .map(|time| time.map(|time| QuotedMessage { author: row.author, sent_at: timestamp(time) }))
-            .collect::<Result<_, _>>()?)
     }
 }
