@@ -27,8 +27,8 @@ use crate::store::{
     Changes, ClientStore, Copy, OutgoingMessage, Place, RecipientError, SearchQuery, StoreError,
 };
 use crate::types::{
-    AccountInfo, ChatSummary, Event, FetchReport, Hit, Message, MessageId, MessageState, Search,
-    SearchResult, SentState, Status,
+    AccountInfo, ChatSummary, Event, FetchReport, Message, MessageId, MessageState, Search, SearchResult,
+    SentState, Status,
 };
 pub(crate) use told::{chat_summary, message};
 
@@ -546,11 +546,7 @@ impl Client {
             limit: if search.limit == 0 { PAGE } else { usize::try_from(search.limit).unwrap_or(PAGE) },
         };
         let page = self.shared.store.run(move |store| store.search(&query)).await?;
-        let hits = page.hits.into_iter().map(|hit| Hit {
-            message: message(&hit.message),
-            marks: hit.ranges.into_iter().map(|range| (range.start, range.end)).collect(),
-        });
-        Ok(SearchResult { hits: hits.collect(), next: page.next, incomplete: page.incomplete })
+        Ok(told::found(page))
     }
 
     /// Messages that no `listen` has printed yet, in the order they came.

@@ -382,7 +382,7 @@ fn coerced(expiration: Expiration, to_self: bool) -> Expiration {
 impl Said {
     fn read(content: &Content, sent_at: Timestamp) -> Self {
         if let Some(data) = &content.data_message {
-            return Self::read_data(content, data);
+            return Self::read_data(content, data, sent_at);
         }
         if let Some(receipt) = &content.receipt_message {
             let sent_at = receipt.timestamp.iter().copied().take(MAX_RECEIPTS).map(Timestamp).collect();
@@ -424,7 +424,7 @@ impl Said {
         Self::Unknown
     }
 
-    fn read_data(content: &Content, data: &DataMessage) -> Self {
+    fn read_data(content: &Content, data: &DataMessage, sent_at: Timestamp) -> Self {
         match data.flags() {
             0 => {}
             flag if flag == data_message::Flags::ExpirationTimerUpdate as u32 => return Self::TimerChanged,
@@ -463,8 +463,10 @@ impl Said {
         let details = Details { files, preview, invitation, timer: None };
         let post = Post { text, quote, details, pointers, file_keys: Vec::new() };
         match ours.and_then(|ours| ours.edit.as_ref()) {
-            // An edit is always a text.
-            Some(edit) if !post.text.trim().is_empty() => Self::Edit { target: Timestamp(edit.id), post },
+            // An edit is always a text, and of another message.
+            Some(edit) if !post.text.trim().is_empty() && edit.id != sent_at.0 => {
+                Self::Edit { target: Timestamp(edit.id), post }
+            }
             _ => Self::Post(post),
         }
     }
@@ -498,6 +500,7 @@ pub(crate) fn is_emoji_like(text: &str) -> bool {
     let is_emoji = |c| matches!(c, 'ℹ' | 'Ⓜ' | '🅰' | '🅱' | '🅾' | '🅿');
     !text.is_empty()
         && text.len() <= MAX_EMOJI_BYTES
+        && crate::is_visible(text)
         && !text.chars().any(|c| c.is_control() || c.is_whitespace() || (c.is_alphabetic() && !is_emoji(c)))
 }
 

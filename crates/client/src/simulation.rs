@@ -115,7 +115,7 @@ fn signatures_of_former_members_are_found() {
 
 #[test]
 fn cursors_taken_from_other_members_are_found() {
-    worlds::is_found_within::<World>(20, Bug::CursorsAreShared);
+    worlds::is_found_within::<World>(60, Bug::CursorsAreShared);
 }
 
 #[test]

@@ -97,6 +97,7 @@ pub(crate) fn cut(text: &str, limit: usize) -> &str {
 
 /// Reading and writing of the kinds of fields.
 pub(crate) trait Fields {
+    fn words(&self, key: &str) -> String;
     fn name(&self, key: &str) -> String;
     fn put_text(&mut self, key: &str, text: &str, limit: usize);
     fn flag(&self, key: &str) -> bool;
@@ -118,8 +119,13 @@ pub(crate) trait Fields {
 
 impl Fields for Dict {
     /// The text of a key, empty if there is none.
-    fn name(&self, key: &str) -> String {
+    fn words(&self, key: &str) -> String {
         self.text(key).unwrap_or_default().into_owned()
+    }
+
+    /// A name: what another program has written beyond [`MAX_NAME`] bytes is not read.
+    fn name(&self, key: &str) -> String {
+        cut(&self.words(key), MAX_NAME).to_owned()
     }
 
     fn put_text(&mut self, key: &str, text: &str, limit: usize) {
@@ -207,8 +213,9 @@ impl Fields for Dict {
     /// A picture, if both halves of it are there.
     fn picture(&self, url: &str, key: &str) -> Option<Picture> {
         let key = self.bytes(key)?.try_into().ok()?;
-        let url = self.name(url);
-        (!url.is_empty()).then_some(Picture { url, key })
+        let url = self.words(url);
+        // A longer one could not be written again, and with it nothing else of its record.
+        (!url.is_empty() && url.len() <= MAX_PICTURE_URL).then_some(Picture { url, key })
     }
 
     fn put_picture(&mut self, url: &str, key: &str, picture: Option<&Picture>) {

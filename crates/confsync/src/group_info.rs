@@ -31,7 +31,7 @@ impl GroupInfo {
 
     /// What the group is about.
     pub fn description(&self) -> String {
-        self.data().name("o")
+        cut(&self.data().words("o"), MAX_DESCRIPTION).to_owned()
     }
 
     /// Sets the description, cut to [`MAX_DESCRIPTION`] bytes.

@@ -293,7 +293,7 @@ impl Record for Group {
 impl Community {
     fn read(server: &str, public_key: [u8; 32], room: &str, record: &Dict) -> Self {
         // The name as people write it, if it is the same room.
-        let written = record.name("n");
+        let written = record.words("n");
         let room = if written.eq_ignore_ascii_case(room) { written } else { room.to_owned() };
         Self { server: server.to_owned(), public_key, room, standing: Standing::read(record) }
     }

@@ -63,11 +63,18 @@ pub(crate) async fn history(
     let asked = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX);
     let mut page: Vec<Message> =
         read(session, Call::History { chat: chat.to_owned(), limit: asked, place }).await?;
-    let more = page.len() > limit;
-    if more && back {
-        page.drain(..page.len().saturating_sub(limit));
+    if page.len() > limit {
+        if back {
+            page.drain(..page.len().saturating_sub(limit));
+        }
+        page.truncate(limit);
+        return Ok((page, true));
     }
-    page.truncate(limit);
+    // Fewer came, because there are no more, or because these were as much as is handed out at once.
+    let Some(end) = (if back { page.first() } else { page.last() }) else { return Ok((page, false)) };
+    let beyond = if back { Place::Before(end.id.clone()) } else { Place::After(end.id.clone()) };
+    let call = Call::History { chat: chat.to_owned(), limit: 1, place: HistoryPlace::from(beyond) };
+    let more = !read::<Vec<Message>>(session, call).await?.is_empty();
     Ok((page, more))
 }
 

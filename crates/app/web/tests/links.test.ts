@@ -16,6 +16,10 @@ describe('a link', () => {
     expect(readLink('https://a:b@evil.example/')).toBeNull();
   });
 
+  test('takes no time to find, however many brackets stand behind it', () => {
+    expect(shown(`http://a${')'.repeat(200_000)}`)).toEqual(['http://a']);
+  });
+
   test('leaves the punctuation of the sentence alone, and keeps brackets that it opened', () => {
     expect(shown('(https://example.org/a).')).toEqual(['https://example.org/a']);
     expect(shown('https://en.wikipedia.org/wiki/Conclave_(disambiguation), second')).toEqual(['https://en.wikipedia.org/wiki/Conclave_(disambiguation)']);

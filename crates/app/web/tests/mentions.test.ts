@@ -33,6 +33,7 @@ describe('mentions', () => {
   test('names with signs are no patterns', () => {
     expect(withIds('@a.c @abc', [{ id: BOB, name: 'a.c' }])).toBe(`@${BOB} @abc`);
     expect(withIds('@$& x', [{ id: BOB, name: '$&' }])).toBe(`@${BOB} x`);
+    for (const sign of '.*+?^${}()|[]\\/-,:;!#%&\'"`~<>=@_ \n') expect(withIds(`@a${sign}b x`, [{ id: BOB, name: `a${sign}b` }])).toBe(`@${BOB} x`);
   });
 
   test('are offered while one is begun, at the caret', () => {

@@ -59,7 +59,7 @@ describe('a text', () => {
 
   test('that is long is folded, never through a character', () => {
     expect(foldAt('short')).toBeNull();
-    expect(foldAt('\n'.repeat(100))).toBe(27);
+    for (const line of ['\n', '\r']) expect(foldAt(line.repeat(100))).toBe(27);
     const ships = '🚢'.repeat(2_000);
     const cut = foldAt(ships)!;
     expect([...ships.slice(0, cut)].every((character) => character === '🚢')).toBe(true);

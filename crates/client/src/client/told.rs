@@ -1,9 +1,9 @@
 //! Rows and changes of the database as faces and scripts get them.
 
-use crate::store::{Changes, ChatRow, Contact, FileState, MessageRow, RowKind};
+use crate::store::{Changes, ChatRow, Contact, FileState, MessageRow, RowKind, SearchPage};
 use crate::types::{
-    Attachment, AttachmentState, ChatSummary, ContactInfo, Deleted, Draft, Event, Message, MessageKind,
-    Quote, ReactionInfo, StateChange, Typing,
+    Attachment, AttachmentState, ChatSummary, ContactInfo, Deleted, Draft, Event, Hit, Message, MessageKind,
+    Quote, ReactionInfo, SearchResult, StateChange, Typing,
 };
 
 /// What listeners are told of a transaction, in this order: what is gone, what is new, what is different.
@@ -115,17 +115,34 @@ const MAX_LAST_CHARS: usize = 1_000;
 /// Messages as faces and scripts get them, one at least and as many as there is room for.
 pub(crate) fn page<'a>(rows: impl IntoIterator<Item = &'a MessageRow>) -> Vec<Message> {
     let mut room = MAX_PAGE_BYTES;
-    let mut messages = Vec::new();
-    for row in rows {
-        let message = message(row);
-        let size = size(&message);
-        if size > room && !messages.is_empty() {
+    let fitting = |(place, message): (usize, Message)| fits(&message, place, &mut room).then_some(message);
+    rows.into_iter().map(message).enumerate().map_while(fitting).collect()
+}
+
+/// What was found, as [`page`]; a page that is cut goes on after its last hit.
+pub(crate) fn found(page: SearchPage) -> SearchResult {
+    let mut room = MAX_PAGE_BYTES;
+    let mut result = SearchResult { hits: Vec::new(), next: page.next, incomplete: page.incomplete };
+    let mut last = None;
+    for (place, hit) in page.hits.into_iter().enumerate() {
+        let message = message(&hit.message);
+        if !fits(&message, place, &mut room) {
+            result.next = last;
             break;
         }
-        room = room.saturating_sub(size);
-        messages.push(message);
+        let marks = hit.ranges.into_iter().map(|range| (range.start, range.end)).collect();
+        result.hits.push(Hit { message, marks });
+        last = Some(hit.at);
     }
-    messages
+    result
+}
+
+/// Whether there is room for a message, of which one at least is handed out.
+fn fits(message: &Message, place: usize, room: &mut usize) -> bool {
+    let size = size(message);
+    let fits = size <= *room || place == 0;
+    *room = room.saturating_sub(size);
+    fits
 }
 
 /// How large a message is as JSON, about: what its author decides, exactly.
@@ -145,7 +162,10 @@ fn size(message: &Message) -> usize {
     let files: usize = message
         .attachments
         .iter()
-        .map(|file| REST_OF_A_FILE + maybe(&file.name) + maybe(&file.content_type))
+        .map(|file| {
+            let words = [&file.name, &file.content_type, &file.caption, &file.reason, &file.path];
+            REST_OF_A_FILE + words.into_iter().map(maybe).sum::<usize>()
+        })
         .sum();
     let preview = message.preview.as_ref().map_or(0, |preview| json(&preview.url) + maybe(&preview.title));
     let invitation =
@@ -167,6 +187,7 @@ fn last(row: &MessageRow) -> Message {
     if size(&message) > MAX_LAST_BYTES {
         message.text = message.text.chars().take(MAX_LAST_CHARS).collect();
         message.attachments.truncate(1);
+        message.attachments.iter_mut().for_each(|file| file.caption = None);
         message.preview = None;
         message.invitation = None;
         message.reactions.clear();

@@ -13,8 +13,8 @@ use super::meta::own_id;
 use super::rows::{state_code, state_of_code};
 use super::work::{Work, foreign_at};
 use super::{
-    ChatRow, ClientStore, FUTURE_TOLERANCE, MessageRow, ReactionRow, RowKind, StoreError, account_id, drafts,
-    files, history, incoming, millis, page, search, timestamp,
+    ChatRow, ClientStore, FUTURE_TOLERANCE, MOST_AHEAD, MessageRow, ReactionRow, RowKind, StoreError,
+    account_id, drafts, files, history, incoming, millis, page, search, timestamp,
 };
 use crate::said::{Details, QuotedMessage, Timer};
 use crate::types::{MessageId, MessageState};
@@ -356,6 +356,8 @@ pub(super) fn withdraw(work: &mut Work<'_>, row: &MessageRow) -> Result<(), Fail
         )?
         .execute((row.chat.as_bytes(), id_bytes(&row.id)))?;
     work.tx.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id_bytes(&row.id)])?;
+    // Of a message that only stood in for something else, they go with it.
+    files::forget(work, &row.id, false)?;
     work.changes.deleted.push((row.chat, row.id.clone()));
     Ok(())
 }
@@ -540,16 +542,23 @@ impl Work<'_> {
 
     /// Makes a chat if there is none, read as far as other devices have read it.
     pub(super) fn open_chat(&mut self, chat: &AccountId) -> Result<(), Failure> {
-        let known =
-            self.documents.conversations.read_state(&ConversationId::Account(*chat)).unwrap_or_default();
+        let conversation = ConversationId::Account(*chat);
+        let known = self.documents.conversations.read_state(&conversation).unwrap_or_default();
+        let last_read = if self.is_believable(known.last_read) { known.last_read } else { Timestamp(0) };
         let told = foreign_at(self.tx, Namespace::CONVO_INFO_VOLATILE)?;
         self.tx
             .prepare_cached(
                 "INSERT INTO chat (id, read_upto, marked_unread, read_elsewhere) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT DO NOTHING",
             )?
-            .execute((chat.as_bytes(), millis(known.last_read), known.unread, millis(told)))?;
+            .execute((chat.as_bytes(), millis(last_read), known.unread, millis(told)))?;
         Ok(())
+    }
+
+    /// Whether a chat may have been read up to there. A message from the future stands where it came; who says to have read far
+    /// beyond that, has another program that errs, and what is still to come would be read for ever.
+    fn is_believable(&self, last_read: Timestamp) -> bool {
+        last_read <= self.now.plus(MOST_AHEAD)
     }
 
     /// Whether there is something in a chat that the owner has not seen, or marked so.
@@ -617,7 +626,7 @@ impl Work<'_> {
         let states: Vec<_> = self.documents.conversations.read_states().collect();
         for (conversation, state) in states {
             if let ConversationId::Account(chat) = conversation {
-                if state.last_read.0 > 0 {
+                if state.last_read.0 > 0 && self.is_believable(state.last_read) {
                     // Where it is further than what this device knew, another has read.
                     if !self.is_read(&chat, state.last_read)? {
                         self.note_read_elsewhere(&chat, told)?;

@@ -249,13 +249,17 @@ impl Work<'_> {
         }
         let request = !contact.approved && !contact.blocked && contact.nickname.is_empty();
         let mut shared = known || !request || self.shared_requests()? < MAX_SHARED_REQUESTS;
-        if shared && let Err(error) = self.documents.contacts.set_contact(id, &contact) {
-            // The tables know it at least; the document can take nothing any more.
-            tracing::warn!(%error, "a contact cannot be shared with other devices");
-            shared = known;
+        if shared {
+            match self.documents.contacts.set_contact(id, &contact) {
+                // As the document keeps it: it knows no milliseconds, for instance.
+                Ok(_) => contact = self.documents.contacts.contact(id).unwrap_or(contact),
+                Err(error) => {
+                    // The tables know it at least; the document can take nothing any more.
+                    tracing::warn!(%error, "a contact cannot be shared with other devices");
+                    shared = known;
+                }
+            }
         }
-        // As the document keeps it: it knows no milliseconds, for instance.
-        let contact = self.documents.contacts.contact(id).unwrap_or(contact);
         project(self.tx, id, &contact, shared)?;
         self.changes.chats.insert(*id);
         if opens(before.approved, before.priority, &contact) {
@@ -296,10 +300,13 @@ impl Work<'_> {
             changed.approved_me = true;
         }
         if let Some(profile) = profile {
+            let latest = now.plus(FUTURE_TOLERANCE).0 / 1_000;
+            // Nor could one whose time another program has put into the document.
             let stored = changed.profile_updated.map_or(0, |at| at.0 / 1_000);
+            let stored = if stored > latest { 0 } else { stored };
             // A profile of the far future could never be replaced. Somewhat ahead are those of other clocks, and those that were
             // changed twice within a second.
-            let updated = profile.updated.min(now.plus(FUTURE_TOLERANCE).0 / 1_000);
+            let updated = profile.updated.min(latest);
             if updated > stored || (updated == 0 && stored == 0 && newer) {
                 taken = true;
                 if let Some(name) = &profile.name {

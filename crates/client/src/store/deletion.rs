@@ -1,5 +1,6 @@
 //! Taking messages back: on this device, on all of one's own, everywhere (client-messages 4.12).
 
+use conclave_crypto::AccountId;
 use conclave_proto::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::chats::{self, id_bytes};
 use super::error::Failure;
 use super::outgoing::MESSAGE_TTL;
-use super::speak::Utterance;
+use super::speak::{EDIT_WITHIN, Utterance};
 use super::work::{Changes, Work};
-use super::{ClientStore, MessageRow, RowKind, StoreError, timestamp};
+use super::{ClientStore, MessageRow, RowKind, StoreError, incoming, timestamp};
 use crate::said::{QuotedMessage, Speech};
 use crate::types::{MessageId, MessageState};
 
@@ -40,20 +41,16 @@ impl ClientStore {
                     StoreError::NotAllowed("only messages of one's own can be deleted everywhere").into()
                 );
             }
+            let to_peer = how == Deletion::Everywhere && row.chat != work.own;
+            if let Some(message) = work.stands_in_for(&row)? {
+                return work.delete_what_has_not_come(&row.chat, &message, how, to_peer);
+            }
             if how != Deletion::ThisDevice {
                 if let Some(hash) = &row.own_hash {
                     work.delete_in_own_swarm(hash)?;
                 }
                 if row.kind != RowKind::MissedCall {
-                    let mut targets = vec![QuotedMessage { author: row.author, sent_at: row.sent_at }];
-                    targets.extend(work.edits_of(&row)?);
-                    let to_peer = how == Deletion::Everywhere && row.chat != work.own;
-                    let to = if to_peer { row.chat } else { work.own };
-                    for target in targets {
-                        let without_trace = !to_peer;
-                        let unsend = Utterance::plain(Speech::Unsend { target, without_trace });
-                        work.say(&to, &unsend, MESSAGE_TTL, to_peer, None)?;
-                    }
+                    work.tell_deleted(&row.chat, &row.quoted(), to_peer)?;
                 }
             }
             // What others have by now, one's other devices are to have as well.
@@ -66,8 +63,7 @@ impl ClientStore {
                 work.take_from_own_devices(&row)?;
             }
             work.unqueue(id)?;
-            let leaves_a_place = how == Deletion::Everywhere && row.chat != work.own;
-            if leaves_a_place { chats::blank(work, &row) } else { chats::remove(work, &row) }
+            if to_peer { chats::blank(work, &row) } else { chats::remove(work, &row) }
         })?;
         self.clear_journal();
         Ok(changes)
@@ -80,24 +76,78 @@ impl Work<'_> {
         if let Some(hash) = &row.own_hash {
             self.delete_in_own_swarm(hash)?;
         }
-        let mut targets = vec![QuotedMessage { author: row.author, sent_at: row.sent_at }];
-        targets.extend(self.edits_of(row)?);
-        let own = self.own;
-        for target in targets {
-            let unsend = Utterance::plain(Speech::Unsend { target, without_trace: true });
-            self.say(&own, &unsend, MESSAGE_TTL, false, None)?;
+        let chat = row.chat;
+        self.tell_deleted(&chat, &row.quoted(), false)
+    }
+
+    /// Tells one's other devices, or everybody, that a message is deleted, and the edits of it.
+    fn tell_deleted(
+        &mut self,
+        chat: &AccountId,
+        message: &QuotedMessage,
+        everybody: bool,
+    ) -> Result<(), Failure> {
+        let to = if everybody { *chat } else { self.own };
+        for target in std::iter::once(*message).chain(self.edits_of(message, chat)?) {
+            let unsend = Utterance::plain(Speech::Unsend { target, without_trace: !everybody });
+            self.say(&to, &unsend, MESSAGE_TTL, everybody, None)?;
         }
         Ok(())
     }
 
     /// The messages that brought edits of this one, to be deleted with it.
-    pub(super) fn edits_of(&self, row: &MessageRow) -> Result<Vec<QuotedMessage>, Failure> {
+    pub(super) fn edits_of(
+        &self,
+        message: &QuotedMessage,
+        chat: &AccountId,
+    ) -> Result<Vec<QuotedMessage>, Failure> {
+        let id = MessageId::of(&message.author, message.sent_at);
         let mut statement =
             self.tx.prepare_cached("SELECT sent_at FROM edit WHERE target = ?1 AND chat = ?2")?;
-        let times =
-            statement.query_map((id_bytes(&row.id), row.chat.as_bytes()), |row| row.get::<_, i64>(0))?;
+        let times = statement.query_map((id_bytes(&id), chat.as_bytes()), |row| row.get::<_, i64>(0))?;
         Ok(times
-            .map(|time| time.map(|time| QuotedMessage { author: row.author, sent_at: timestamp(time) }))
+            .map(|time| time.map(|time| QuotedMessage { author: message.author, sent_at: timestamp(time) }))
             .collect::<Result<_, _>>()?)
+    }
+
+    /// The message that `row` stands in for: an edit of one that has not come, and may.
+    fn stands_in_for(&self, row: &MessageRow) -> Result<Option<QuotedMessage>, Failure> {
+        // An edit quotes what it edits.
+        let Some(message) = row.quote.filter(|quote| quote.author == row.author) else { return Ok(None) };
+        if row.sent_at < message.sent_at || row.sent_at.since(message.sent_at) > EDIT_WITHIN {
+            return Ok(None);
+        }
+        let target = MessageId::of(&message.author, message.sent_at);
+        let stands_in = self
+            .tx
+            .prepare_cached(
+                "SELECT 1 FROM edit WHERE id = ?1 AND target = ?2 AND chat = ?3
+                 AND NOT EXISTS (SELECT 1 FROM message WHERE message.id = ?2)",
+            )?
+            .exists((id_bytes(&row.id), id_bytes(&target), row.chat.as_bytes()))?;
+        Ok(stands_in.then_some(message))
+    }
+
+    /// Whoever deletes an edit that stands in for its message means what it says: the message is deleted, wherever it is, and
+    /// all edits of it.
+    fn delete_what_has_not_come(
+        &mut self,
+        chat: &AccountId,
+        message: &QuotedMessage,
+        how: Deletion,
+        to_peer: bool,
+    ) -> Result<(), Failure> {
+        let id = MessageId::of(&message.author, message.sent_at);
+        if how == Deletion::ThisDevice {
+            incoming::remember_hidden(self.tx, &id, self.now)?;
+            for edit in self.stand_ins(&id)? {
+                chats::hide(self, &edit)?;
+            }
+            return Ok(());
+        }
+        self.tell_deleted(chat, message, to_peer)?;
+        incoming::remember_deleted(self.tx, &id, to_peer, self.now)?;
+        let own = self.own;
+        self.withdraw_stand_ins(&id, &own)
     }
 }

@@ -116,7 +116,7 @@ impl Work<'_> {
             .prepare_cached("SELECT 1 FROM outgoing WHERE id = ?1 AND copy = 1 AND attempts = 0")?
             .exists([id_bytes(id)])?;
         self.unqueue(id)?;
-        for edit in self.edits_of(&row)? {
+        for edit in self.edits_of(&row.quoted(), &row.chat)? {
             self.unqueue(&MessageId::of(&edit.author, edit.sent_at))?;
         }
         if row.chat == self.own || (untried && row.own_hash.is_none()) {

@@ -234,6 +234,13 @@ pub struct MessageRow {
     pub files: Vec<FileRow>,
 }
 
+impl MessageRow {
+    /// The message, as others name it.
+    pub(crate) fn quoted(&self) -> QuotedMessage {
+        QuotedMessage { author: self.author, sent_at: self.sent_at }
+    }
+}
+
 impl std::fmt::Debug for MessageRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MessageRow")

@@ -154,6 +154,8 @@ impl std::fmt::Debug for SearchQuery {
 pub struct SearchHit {
     /// The message.
     pub message: MessageRow,
+    /// With this a page begins after it.
+    pub at: SearchCursor,
     /// What to mark in its text: byte ranges, in order. Empty if it was found by a file's name or without words.
     pub ranges: Vec<Range<usize>>,
 }
@@ -278,11 +280,16 @@ fn find(
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(doc, _)| SearchCursor(*doc));
-    let mut rows: Vec<MessageRow> = found.into_iter().map(|(_, row)| row).collect();
+    let (docs, mut rows): (Vec<i64>, Vec<MessageRow>) = found.into_iter().unzip();
     complete(connection, &mut rows)?;
-    let hits = rows
+    let hits = docs
         .into_iter()
-        .map(|message| SearchHit { ranges: question.places(&message.text), message })
+        .zip(rows)
+        .map(|(doc, message)| SearchHit {
+            at: SearchCursor(doc),
+            ranges: question.places(&message.text),
+            message,
+        })
         .collect();
     Ok(SearchPage { hits, next, incomplete: backlog(connection)? > 0 })
 }

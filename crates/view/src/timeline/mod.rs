@@ -228,7 +228,7 @@ impl Conversation {
             if let Some(id) = quote.filter(|id| self.window.find(id.as_str()).is_none()) {
                 let text = match quoted.remove(id).or_else(|| self.quoted.get(id).cloned()) {
                     Some(known) => known,
-                    None => quoted_text(session, id).await?,
+                    None => quoted_text(session, &self.chat, id).await?,
                 };
                 self.quoted.insert(id.clone(), text);
             }
@@ -320,8 +320,11 @@ fn middle(messages: &[Message]) -> Option<&Message> {
     messages.get(messages.len() / 2)
 }
 
-async fn quoted_text(session: &Account, id: &MessageId) -> Result<Option<String>, Error> {
+/// What a quoted message says. A quote from another chat shows nothing: its author claims it, and what is deleted there would stay
+/// here.
+async fn quoted_text(session: &Account, chat: &str, id: &MessageId) -> Result<Option<String>, Error> {
     match sdk::message(session, id).await {
+        Ok(message) if message.chat != chat => Ok(None),
         Ok(message) => Ok(Some(one_line(&message.text))),
         Err(error) if error.kind() == "unknown_message" => Ok(None),
         Err(error) => Err(error),

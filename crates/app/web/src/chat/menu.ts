@@ -28,8 +28,12 @@ export function ownReactions(row: MessageRow): string[] {
 /** Puts a reaction on a message, or takes it off again. */
 export function toggleReaction(row: MessageRow, emoji: string): void {
   const remove = ownReactions(row).includes(emoji);
-  if (!remove) prefs.used(emoji);
-  void app.attempt(app.call('react', { id: row.key, emoji, remove }));
+  const reacted = app.call('react', { id: row.key, emoji, remove });
+  void app.attempt(
+    reacted.then(() => {
+      if (!remove) prefs.used(emoji);
+    }),
+  );
 }
 
 /** What failed goes out once more, as a new message. */

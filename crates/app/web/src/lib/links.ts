@@ -24,19 +24,21 @@ const PAIRS: Record<string, string> = { ')': '(', ']': '[', '}': '{' };
 
 /** Punctuation after an address belongs to the sentence; a closing bracket too, unless it was opened inside. */
 function trimEnd(text: string): string {
-  for (;;) {
-    const last = text.at(-1);
-    if (last === undefined) return text;
+  const count = new Map<string, number>();
+  for (const bracket of text.match(/[()[\]{}]/gu) ?? []) count.set(bracket, (count.get(bracket) ?? 0) + 1);
+  let end = text.length;
+  for (; end > 0; end--) {
+    const last = text.charAt(end - 1);
     const opener = PAIRS[last];
     if (opener !== undefined) {
-      const opened = text.split(opener).length;
-      const closed = text.split(last).length;
-      if (closed <= opened) return text;
+      const closed = count.get(last) ?? 0;
+      if (closed <= (count.get(opener) ?? 0)) break;
+      count.set(last, closed - 1);
     } else if (!/[.,;:!?'"*_~…»”’。、！？）」』，؟،؛]/u.test(last)) {
-      return text;
+      break;
     }
-    text = text.slice(0, -last.length);
   }
+  return text.slice(0, end);
 }
 
 /** Reads one address; `null` if it is none that may be opened. */

@@ -28,7 +28,7 @@ export function withIds(text: string, people: readonly Person[]): string {
   // The longest first: `@Anna Bell` is not Anna.
   const names = people.filter(({ name }) => name !== '').sort((a, b) => b.name.length - a.name.length);
   if (names.length === 0) return text;
-  const escaped = names.map(({ name }) => name.replace(/[.*+?^${}()|[\]\\/-]/gu, '\\$&'));
+  const escaped = names.map(({ name }) => name.replace(/[.*+?^${}()|[\]\\/]/gu, '\\$&'));
   const named = new RegExp(`(^|[^\\p{L}\\p{N}_@])@(${escaped.join('|')})(?![\\p{L}\\p{N}_])`, 'gu');
   return text.replace(named, (whole, before: string, name: string) => {
     const person = names.find((one) => one.name === name);

@@ -146,7 +146,9 @@ const MOST_LINES = 28;
 export function foldAt(text: string): number | null {
   let lines = 0;
   for (let i = 0; i < text.length; i++) {
-    if (text.charCodeAt(i) === 10 && ++lines >= MOST_LINES) return i;
+    const code = text.charCodeAt(i);
+    // Each is a line of its own once it is shown.
+    if ((code === 10 || code === 13) && ++lines >= MOST_LINES) return i;
     if (i >= MOST_SHOWN) {
       // Never through a pair of surrogates; better after a word.
       const space = text.lastIndexOf(' ', i);

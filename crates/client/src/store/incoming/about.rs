@@ -8,7 +8,7 @@ use super::super::chats::{self, id_bytes};
 use super::super::error::Failure;
 use super::super::speak::EDIT_WITHIN;
 use super::super::work::Work;
-use super::super::{ReceivedItem, RowKind, StoreError, account_id, millis, search, timestamp};
+use super::super::{MessageRow, ReceivedItem, RowKind, StoreError, account_id, millis, search, timestamp};
 use super::early::{Early, remember_unsent};
 use super::{gone, is_deleted};
 use crate::said::{Heard, Post, Reaction};
@@ -271,7 +271,7 @@ impl Work<'_> {
             Err(Failure::Store(StoreError::UnknownMessage(_))) => {
                 remember_unsent(self, &id, &heard.author, leaves_a_place)?;
                 self.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(&id)])?;
-                self.withdraw_stand_ins(&id, heard)?;
+                self.withdraw_stand_ins(&id, &heard.author)?;
                 return self.unedit(&id);
             }
             Err(other) => return Err(other),
@@ -301,9 +301,28 @@ impl Work<'_> {
         }
     }
 
-    /// A message that is not here was deleted: so are the edits of it that stand in for it. Whoever deleted it need not have
-    /// known them.
-    fn withdraw_stand_ins(&mut self, target: &MessageId, heard: &Heard) -> Result<(), Failure> {
+    /// A message that is not here was deleted by `whom`: so are the edits of it that stand in for it. Whoever deleted it need
+    /// not have known them.
+    pub(in super::super) fn withdraw_stand_ins(
+        &mut self,
+        target: &MessageId,
+        whom: &AccountId,
+    ) -> Result<(), Failure> {
+        for row in self.stand_ins(target)? {
+            if *whom != self.own && row.chat != *whom {
+                continue;
+            }
+            if let Some(hash) = &row.own_hash {
+                self.delete_in_own_swarm(hash)?;
+            }
+            self.unedit(&row.id)?;
+            chats::remove(self, &row)?;
+        }
+        Ok(())
+    }
+
+    /// The edits that stand in for a message that is not here.
+    pub(in super::super) fn stand_ins(&self, target: &MessageId) -> Result<Vec<MessageRow>, Failure> {
         let ids: Vec<MessageId> = self
             .tx
             .prepare_cached(
@@ -311,18 +330,7 @@ impl Work<'_> {
             )?
             .query_map([id_bytes(target)], chats::message_id)?
             .collect::<Result<_, _>>()?;
-        for id in ids {
-            let row = chats::find(self.tx, &self.own, &id)?;
-            if heard.author != self.own && row.chat != heard.author {
-                continue;
-            }
-            if let Some(hash) = &row.own_hash {
-                self.delete_in_own_swarm(hash)?;
-            }
-            self.unedit(&id)?;
-            chats::remove(self, &row)?;
-        }
-        Ok(())
+        ids.iter().map(|id| chats::find(self.tx, &self.own, id)).collect()
     }
 
     /// The message that brought an edit was deleted; it goes with the message it edits, which is deleted as well.

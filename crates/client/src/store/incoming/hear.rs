@@ -13,7 +13,7 @@ use super::super::error::Failure;
 use super::super::meta::{phrase, settings, takes_part_since};
 use super::super::outgoing::raise;
 use super::super::work::Work;
-use super::super::{ReceivedItem, RowKind, account_id, millis};
+use super::super::{MOST_AHEAD, ReceivedItem, RowKind, account_id, millis, timestamp};
 use super::early::has_come;
 use super::{gone, is_deleted, remember_deleted};
 use crate::said::{CallStep, Details, Heard, Post, Said, Timer};
@@ -183,7 +183,9 @@ impl Work<'_> {
         let outgoing = heard.author == self.own;
         let sent_at = heard.sent_at;
         self.open_chat(chat)?;
-        let read = self.is_read(chat, chats::sort_time(sent_at, self.now))?;
+        let arrived_at = self.arrival(chat, sent_at)?;
+        let stands_at = chats::sort_time(sent_at, arrived_at);
+        let read = self.is_read(chat, stands_at)?;
         let life = |seconds: u32| Duration::from_secs(seconds.into());
         let expires_at = match timer {
             Timer::Off => None,
@@ -204,7 +206,7 @@ impl Work<'_> {
             chat,
             author: &heard.author,
             sent_at,
-            arrived_at: self.now,
+            arrived_at,
             text: &post.text,
             content: (kind != RowKind::Deleted).then_some(heard.content.as_slice()),
             // How far a message of another device came, nobody has proved to us.
@@ -226,11 +228,25 @@ impl Work<'_> {
         self.changes.to_expire |= expires_at.is_some();
         if read && let (Timer::AfterRead(_), false) = (timer, outgoing) {
             // Read on another device before it came to this one.
-            self.begin_to_expire_read(chat, chats::sort_time(sent_at, self.now))?;
+            self.begin_to_expire_read(chat, stands_at)?;
         }
         let row = chats::find(self.tx, &self.own, id)?;
         self.changes.shown.push(row);
         Ok(())
+    }
+
+    /// When a message came that claims to be of `sent_at`. Those of the future that come at once keep the order they come in.
+    fn arrival(&self, chat: &AccountId, sent_at: Timestamp) -> Result<Timestamp, Failure> {
+        if chats::sort_time(sent_at, self.now) == sent_at {
+            return Ok(self.now);
+        }
+        let before: Option<i64> = self
+            .tx
+            .prepare_cached(
+                "SELECT max(sort_at) FROM message WHERE chat = ?1 AND sort_at >= ?2 AND sent_at > sort_at",
+            )?
+            .query_row((chat.as_bytes(), millis(self.now)), |row| row.get(0))?;
+        Ok(before.map_or(self.now, |before| timestamp(before.saturating_add(1))))
     }
 
     pub(in super::super) fn is_read(&self, chat: &AccountId, sort_at: Timestamp) -> Result<bool, Failure> {
@@ -381,9 +397,10 @@ impl Work<'_> {
         Ok(Duration::from_millis(random % RECEIPT_JITTER))
     }
 
-    /// When an item was stored, as the member says that had it. It cannot be before it was sent, which its author has signed.
+    /// When an item was stored, as the member says that had it. It cannot be before it was sent, which its author has signed, nor
+    /// far from now: what is known by it would be known for ever.
     fn stored_at(&self, item: &ReceivedItem, heard: &Heard) -> Timestamp {
-        item.stored_at.max(heard.sent_at.min(self.now))
+        item.stored_at.min(self.now.plus(MOST_AHEAD)).max(heard.sent_at.min(self.now))
     }
 
     /// Calls are not taken here: one that comes is a missed one, unless another device took it.

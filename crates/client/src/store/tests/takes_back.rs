@@ -56,6 +56,69 @@ fn what_stands_in_for_a_deleted_message_goes_with_it_in_whatever_order_they_come
 }
 
 #[test]
+fn whoever_deletes_an_edit_that_stands_in_for_its_message_has_deleted_that_message() {
+    for (author, how) in [
+        (1, Deletion::ThisDevice),
+        (1, Deletion::MyDevices),
+        (1, Deletion::Everywhere),
+        (2, Deletion::ThisDevice),
+        (2, Deletion::MyDevices),
+    ] {
+        let of = |item: ReceivedItem| {
+            let mut item = item;
+            let by_self = heard_in(&mut item).author == person(1);
+            heard_in(&mut item).sync_target = by_self.then(|| person(2));
+            item
+        };
+        let quote = Some(QuotedMessage { author: person(author), sent_at: NOW });
+        let edit = |hash: &str, at: u64| {
+            let post = Post { text: "hello".to_owned(), quote, ..Post::default() };
+            let at = LATER.plus(Duration::from_millis(at));
+            of(item_of(hash, heard(author, Said::Edit { target: NOW, post }, at)))
+        };
+        let message = || of(item("message", author, "helo", NOW));
+
+        let store = store();
+        let shown = receive(&store, vec![edit("one", 0), edit("two", 1)]).shown;
+        assert_eq!(shown.len(), 2, "the message is not here");
+        store.delete(&shown[0].id, how, LATER.plus(MINUTE)).unwrap();
+        assert!(texts(&store.history(&person(2), 10, None).unwrap()).is_empty(), "{author} {how:?}");
+        receive(&store, vec![message(), edit("again", 1)]);
+        let rows = store.history(&person(2), 10, None).unwrap();
+        assert!(rows.iter().all(|row| row.text.is_empty()), "{author} {how:?}: {rows:?}");
+
+        // Where it is, it goes with what they are told.
+        let other = super::store();
+        receive(&other, vec![message(), edit("one", 0)]);
+        for due in store.due(EXPIRY, 100, 100).unwrap().iter().filter(|due| due.recipient == person(1)) {
+            let content = conclave_proto::content::Content::from_bytes(&due.content).unwrap();
+            let own = person(1);
+            let heard = crate::said::Heard::read(&own, own, due.sent_at, &content, &due.content).unwrap();
+            receive(&other, vec![item_of(due.id.as_str(), heard)]);
+        }
+        let left = other.history(&person(2), 10, None).unwrap();
+        assert_eq!(
+            left.iter().any(|row| !row.text.is_empty()),
+            how == Deletion::ThisDevice,
+            "{author} {how:?}"
+        );
+    }
+}
+
+#[test]
+fn a_reply_that_is_too_late_to_be_an_edit_is_deleted_alone() {
+    let store = store();
+    let quote = Some(QuotedMessage { author: person(2), sent_at: NOW });
+    let late = NOW.plus(crate::store::EDIT_WITHIN + MINUTE);
+    let post = Post { text: "hello".to_owned(), quote, ..Post::default() };
+    let edit = item_of("edit", heard(2, Said::Edit { target: NOW, post }, late));
+    let id = store.insert_received(&batch(vec![edit]), late).unwrap().shown[0].id.clone();
+    store.delete(&id, Deletion::MyDevices, late.plus(MINUTE)).unwrap();
+    receive(&store, vec![item("message", 2, "helo", NOW)]);
+    assert_eq!(texts(&store.history(&person(2), 10, None).unwrap()), ["helo"]);
+}
+
+#[test]
 fn what_failed_is_taken_from_other_devices_that_may_have_it() {
     let store = store();
     let id = send(&store, 2, "hi", NOW).id;
