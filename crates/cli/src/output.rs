@@ -26,7 +26,9 @@ impl Output {
     /// One result: as a JSON line, or as the text made by `human`.
     pub(crate) fn line<T: Serialize>(self, value: &T, human: impl FnOnce() -> String) {
         let text = if self.json {
-            serde_json::to_string(value).expect("our own types have string keys and no failing serializers")
+            let json = serde_json::to_string(value)
+                .expect("our own types have string keys and no failing serializers");
+            tame_json(&json)
         } else {
             human()
         };
@@ -121,6 +123,28 @@ pub(crate) fn tame(text: &str) -> String {
     tamed
 }
 
+/// JSON that harms no terminal it is shown on: what stands for itself in a string, and commands one or turns text around, is
+/// escaped. Others there are none outside of strings.
+fn tame_json(json: &str) -> String {
+    let mut tamed = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || is_direction_control(c) {
+            tamed.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            tamed.push(c);
+        }
+    }
+    tamed
+}
+
+/// The name of somebody else, on one line. One that means oneself here says whose it is as well.
+pub(crate) fn name_of(name: &str, account_id: &str) -> String {
+    let tamed = tame_line(name);
+    let means_oneself =
+        ["you", "me", "note to self"].iter().any(|own| tamed.trim().eq_ignore_ascii_case(own));
+    if means_oneself { format!("{tamed} ({account_id})") } else { tamed }
+}
+
 /// The same of what has one line: a name with a line break in it could pretend to be a further line.
 pub(crate) fn tame_line(text: &str) -> String {
     tame(text).replace("\n    ", "<U+000A>")
@@ -173,6 +197,21 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_passes_for_the_one_who_reads() {
+        assert_eq!(name_of("Bob", "05aa"), "Bob");
+        assert_eq!(name_of("You ", "05aa"), "You  (05aa)");
+        assert_eq!(name_of("Note to Self", "05aa"), "Note to Self (05aa)");
+    }
+
+    #[test]
+    fn json_commands_no_terminal_and_says_the_same() {
+        let text = "a\u{9b}31m\u{202e}b \u{7f}\n שלום";
+        let tamed = tame_json(&serde_json::to_string(text).unwrap());
+        assert!(!tamed.chars().any(|c| c.is_control() || is_direction_control(c)), "{tamed}");
+        assert_eq!(serde_json::from_str::<String>(&tamed).unwrap(), text);
+    }
 
     #[test]
     fn moments_are_civil_dates() {

@@ -266,11 +266,16 @@ impl Client {
             strays: Mutex::default(),
             stopping: watch::channel(false).0,
         });
+        // Nobody sees what has disappeared meanwhile, with or without a network.
+        while !shared.store.expire(shared.network.now())?.deleted.is_empty() {}
         shared.store.begin_documents(false, shared.network.now())?;
         shared.spawn(index_backlog(shared.store.clone()));
         let name = profile.profile().name().to_string();
         let owned = Arc::new(profile);
         let mut running = Vec::new();
+        if !options.online {
+            running.push(tokio::spawn(while_owning(Arc::clone(&owned), outbox::let_go(Arc::clone(&shared)))));
+        }
         if options.online {
             let (sending, receiving) = (outbox::run(Arc::clone(&shared)), receive::run(Arc::clone(&shared)));
             running.push(tokio::spawn(while_owning(Arc::clone(&owned), sending)));

@@ -255,6 +255,8 @@ impl Error {
             | Self::Store(
                 StoreError::UnknownMessage(_)
                 | StoreError::NoSuchMessage(_)
+                | StoreError::NoMessageId(_)
+                | StoreError::SeveralMessages(_)
                 | StoreError::NotAllowed(_)
                 | StoreError::TooLarge { .. },
             ) => ExitClass::Usage,

@@ -199,6 +199,30 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     sending.shutdown().await;
 }
 
+/// What is done without a network: what disappears is let go of. Ends when told to.
+pub(crate) async fn let_go(shared: Arc<Shared>) {
+    let mut stopping = shared.stopping.subscribe();
+    loop {
+        let now = shared.network.now();
+        let gone = shared.store.run(move |store| Ok((store.expire(now)?, store.next_expiry()?))).await;
+        let wait = match gone {
+            Ok((changes, next)) => {
+                shared.tell(changes);
+                next.map_or(LONGEST_PAUSE, |at| at.since(shared.network.now())).min(LONGEST_PAUSE)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what has disappeared could not be let go of");
+                AFTER_DISK_TROUBLE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.outbox_changed.notified() => {}
+            _ = stopping.wait_for(|stop| *stop) => break,
+        }
+    }
+}
+
 /// When something becomes due after `now`, or disappears.
 async fn next_due(shared: &Shared, now: Timestamp, busy: bool) -> Result<Option<Timestamp>, StoreError> {
     // What waits for the lane to be free is started when it is.

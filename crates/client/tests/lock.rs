@@ -1,6 +1,7 @@
 //! A profile that is locked while a process owns it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use conclave_client::profile::{DataDir, OpenError, ProfileName, Protection, Unlock};
@@ -144,6 +145,36 @@ async fn a_profile_nobody_uses_is_locked_after_the_time_that_was_set() {
     assert!(matches!(within(events.next()).await.unwrap(), Event::Locked));
     assert!(owner.status().await.unwrap().locked);
     owner.unlock(PASSPHRASE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_that_the_profile_is_locked_has_done_nothing() {
+    let place = place(&Protection::Passphrase(PASSPHRASE));
+    let owner = Arc::new(place.open(&Unlock::Passphrase(PASSPHRASE)).await);
+    for round in 0..3 {
+        // Each takes seconds: it asks for the time of a network that is not there.
+        let calls: Vec<_> = (0..20)
+            .map(|number| {
+                let owner = Arc::clone(&owner);
+                tokio::spawn(async move {
+                    let text = format!("{round} {number}");
+                    owner.send_text("me", &text).await.is_ok().then_some(text)
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        within(owner.lock()).await.unwrap();
+        let mut told = Vec::new();
+        for call in calls {
+            told.extend(within(call).await.unwrap());
+        }
+        within(owner.unlock(PASSPHRASE)).await.unwrap();
+        let there = owner.history("me", 100).await.unwrap().into_iter().map(|message| message.text);
+        let mut there: Vec<String> = there.filter(|text| text.starts_with(&format!("{round} "))).collect();
+        there.sort();
+        told.sort();
+        assert_eq!(there, told);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

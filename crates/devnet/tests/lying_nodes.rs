@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::devices::Device;
 use common::in_process::InProcess;
-use conclave_client::types::{MessageState, SentState};
+use conclave_client::types::{MessageState, SentState, Timer};
 use conclave_client::{Client, ClientOptions, Clock, SystemClock};
 use conclave_crypto::AccountId;
 use conclave_node::{Hooks, Misbehave};
@@ -150,5 +150,34 @@ async fn a_device_that_only_receives_learns_how_far_its_clock_is_off_and_the_nex
     for client in [&alice.client, &bob] {
         client.shutdown().await;
     }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_disappears_does_so_without_a_network_while_a_program_runs_and_before_it_begins() {
+    let network = network(0, Misbehave::Honest).await;
+    let offline =
+        |ahead| ClientOptions { clock: Arc::new(Skewed(ahead)), online: false, ..Default::default() };
+    let alice = Device::started(&network, personas::alice(), "Alice", 1, offline(0));
+    let bob = network.client("bob", ClientOptions::default());
+    let chat = id(&bob).await;
+    bob.set_timer(&alice.id, Timer::AfterSend(3)).await.unwrap();
+    send(&bob, &alice.id, PATIENCE).await;
+    alice.client.fetch().await.unwrap();
+    let texts = async |client: &Client| -> Vec<String> {
+        client.history(&chat, 10).await.unwrap().into_iter().map(|message| message.text).collect()
+    };
+    let is_gone =
+        async |client: &Client| (!texts(client).await.iter().any(|text| !text.is_empty())).then_some(());
+    alice.until("nothing is left", is_gone).await;
+
+    bob.set_timer(&alice.id, Timer::AfterSend(3_600)).await.unwrap();
+    send(&bob, &alice.id, PATIENCE).await;
+    alice.client.fetch().await.unwrap();
+    assert!(texts(&alice.client).await.iter().any(|text| text == "is it there?"));
+    let alice = alice.restarted(&network, || (), offline(2 * 3_600_000)).await;
+    assert!(is_gone(&alice.client).await.is_some(), "{:?}", texts(&alice.client).await);
+    alice.client.shutdown().await;
+    bob.shutdown().await;
     network.stop().await;
 }

@@ -188,7 +188,7 @@ pub(crate) struct History {
 
 /// The first millisecond of a day.
 pub(super) fn day(text: &str) -> Result<u64, String> {
-    let wrong = || "a day is written like 2026-11-28".to_owned();
+    let wrong = || "a day is written like 2026-11-28, and lies between 1970 and 9999".to_owned();
     let parts: Vec<&str> = text.split('-').collect();
     let [year, month, day] = parts.as_slice() else { return Err(wrong()) };
     let number = |part: &str| part.parse::<u64>().map_err(|_| wrong());

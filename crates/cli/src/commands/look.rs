@@ -8,7 +8,7 @@ use super::mentions::Names;
 use super::messages::{describe, in_short, short};
 use crate::args::{Chats, History, Search, SearchKind};
 use crate::failure::Failure;
-use crate::output::{tame, tame_line};
+use crate::output::{name_of, tame};
 
 pub(super) async fn chats(context: &Context, args: &Chats) -> Result<(), Failure> {
     let session = context.open(!args.offline).await?;
@@ -26,7 +26,7 @@ async fn chats_over(context: &Context, session: &Account, offline: bool) -> Resu
         context.output.line(chat, || {
             let name = match chat.title() {
                 _ if chat.is_self => "Note to self".to_owned(),
-                Some(name) => tame_line(name),
+                Some(name) => name_of(name, &short(&chat.chat)),
                 None => short(&chat.chat),
             };
             let messages = if chat.messages == 1 { "message" } else { "messages" };

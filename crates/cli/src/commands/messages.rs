@@ -16,7 +16,7 @@ use super::mentions::Names;
 use super::{Context, seconds};
 use crate::args::{Listen, Send};
 use crate::failure::Failure;
-use crate::output::{moment, tame, tame_line};
+use crate::output::{moment, name_of, tame, tame_line};
 
 /// Messages that are printed and noted as printed at once.
 const PAGE: u32 = 100;
@@ -191,7 +191,8 @@ pub(super) async fn listen(context: &Context, args: &Listen) -> Result<(), Failu
         match told {
             Told::Message(message, names) => context.output.line(message, || describe(message, names)),
             Told::Event(event @ (Event::Locked | Event::Unlocked)) => {
-                let text = if matches!(event, Event::Locked) { "(locked)" } else { "(unlocked)" };
+                let locked = matches!(event, Event::Locked);
+                let text = if locked { "(locked; `conclave unlock` opens it)" } else { "(unlocked)" };
                 context.output.line(event, || text.to_owned());
             }
             Told::Event(event) if context.output.is_json() => context.output.line(event, String::new),
@@ -232,6 +233,8 @@ struct Listening {
     session: Option<Account>,
     /// The files of messages that are fetched along, if they are.
     fetching: Option<Fetching>,
+    /// It has been told that the profile is locked.
+    told_locked: bool,
     /// Printed, but perhaps not noted as printed: whoever was to note it may have ended in between.
     printed: Vec<MessageId>,
 }
@@ -250,6 +253,7 @@ impl Listening {
             left: args.count.unwrap_or(u64::MAX),
             session: None,
             fetching: (!args.no_download).then(Fetching::default),
+            told_locked: false,
             printed: Vec::new(),
         }
     }
@@ -305,7 +309,15 @@ impl Listening {
                     break;
                 }
                 let page = match session.unprinted(PAGE.min(u32::try_from(self.left).unwrap_or(PAGE))).await {
-                    Err(error) if error.kind() == "locked" => break,
+                    Err(error) if error.kind() == "locked" => {
+                        // It may have been before this began, of which no event tells.
+                        if !std::mem::replace(&mut self.told_locked, true)
+                            && !tell(Told::Event(&Event::Locked))
+                        {
+                            return Ok(Until::Done);
+                        }
+                        break;
+                    }
                     page => page?,
                 };
                 if page.is_empty() {
@@ -348,7 +360,15 @@ impl Listening {
                 // Printed from the database, in the order they came there.
                 Some(Event::Message(_) | Event::Missed) => true,
                 Some(event) => {
-                    let wanted = tell(Told::Event(&event));
+                    let told = match event {
+                        Event::Locked => std::mem::replace(&mut self.told_locked, true),
+                        Event::Unlocked => {
+                            self.told_locked = false;
+                            false
+                        }
+                        _ => false,
+                    };
+                    let wanted = told || tell(Told::Event(&event));
                     if let (Some(fetching), Event::Changed(message)) = (&mut self.fetching, &event) {
                         tell_all(tell, &fetching.changed(session, message).await?);
                     }
@@ -393,7 +413,7 @@ pub(super) fn describe(message: &Message, names: &Names) -> String {
     // One's own name for somebody stands for more than what they call themselves.
     let name = match (message.from_nickname.as_ref().or(message.from_name.as_ref()), message.outgoing) {
         (_, true) => "you".to_owned(),
-        (Some(name), false) => tame_line(name),
+        (Some(name), false) => name_of(name, &short(&message.from)),
         (None, false) => short(&message.from),
     };
     let request = if message.request { "  (message request)" } else { "" };

@@ -77,6 +77,9 @@ pub enum InvalidDisplayName {
     /// Nothing, or nothing that is seen.
     #[error("a display name needs a visible character")]
     Empty,
+    /// A line break, or another control character.
+    #[error("a display name has one line, and no control characters")]
+    Control,
     /// Too long for the protocol.
     #[error("a display name has at most {MAX_DISPLAY_NAME} bytes, this has {0}")]
     TooLong(usize),
@@ -95,6 +98,7 @@ impl DisplayName {
         let trimmed = text.trim_matches(is_outer_space);
         match trimmed.len() {
             _ if !crate::is_visible(trimmed) => Err(InvalidDisplayName::Empty),
+            _ if trimmed.contains(char::is_control) => Err(InvalidDisplayName::Control),
             size if size > MAX_DISPLAY_NAME => Err(InvalidDisplayName::TooLong(size)),
             _ => Ok(Self(trimmed.to_owned())),
         }

@@ -427,6 +427,19 @@ impl Call {
         self.paths().all(|path| Path::new(path).is_absolute())
     }
 
+    /// Whether it changes nothing, and can take long: it is given up when the profile is locked.
+    pub(super) const fn waits(&self) -> bool {
+        matches!(
+            self,
+            Self::WaitFor { .. }
+                | Self::WaitUntilSent { .. }
+                | Self::Fetch
+                | Self::CheckNetwork { .. }
+                | Self::LookUpPreview { .. }
+                | Self::CheckDatabase
+        )
+    }
+
     /// Its places on this machine.
     fn paths(&mut self) -> impl Iterator<Item = &mut String> {
         let (files, file, to) = match self {

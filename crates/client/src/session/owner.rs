@@ -23,6 +23,9 @@ use crate::types::{Event, Status};
 /// How often it is looked whether the profile is to be locked for want of use. The setting can change in between.
 const LOOK: Duration = Duration::from_secs(20);
 
+/// So long what is being done has to come to its end once the profile is to be locked. Asking for the network's time takes longest.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// A profile this process owns.
 pub(super) struct Owner {
     place: Profile,
@@ -122,9 +125,21 @@ impl Owner {
                 {
                     self.check_lockable()?;
                 }
-                let answer = tokio::select! {
-                    answer = call::answer(client, call) => answer,
-                    _ = locking.wait_for(|locking| *locking) => Err(self.locked()),
+                let waits = call.waits();
+                let answering = call::answer(client, call);
+                tokio::pin!(answering);
+                let done = tokio::select! {
+                    answer = &mut answering => Some(answer),
+                    _ = locking.wait_for(|locking| *locking) => None,
+                };
+                let answer = match done {
+                    Some(answer) => answer,
+                    None if waits => Err(self.locked()),
+                    // What is being done is not undone: whoever asked is told that it is.
+                    None => {
+                        let answer = tokio::time::timeout(GRACE, answering).await;
+                        answer.unwrap_or_else(|_| Err(self.locked()))
+                    }
                 };
                 if sets_it {
                     self.look.notify_one();
@@ -183,6 +198,7 @@ impl Owner {
         let owned = tokio::task::spawn_blocking(opening).await.map_err(|stopped| bug(&stopped))??;
         *client = Some(Client::start_telling(owned, self.options.clone(), self.events.clone())?);
         self.touch();
+        self.look.notify_one();
         let _ = self.events.send(Event::Unlocked);
         Ok(())
     }

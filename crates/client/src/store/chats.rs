@@ -97,18 +97,15 @@ impl ClientStore {
     /// The message whose id begins like this, if exactly one does.
     ///
     /// # Errors
-    /// [`StoreError::UnknownMessage`] if none does; [`StoreError::NotAllowed`] if several do, or the text is no beginning
-    /// of an id or shorter than six digits.
+    /// [`StoreError::NoSuchMessage`] if none does, [`StoreError::SeveralMessages`], or [`StoreError::NoMessageId`] if the text is
+    /// no beginning of an id or shorter than six digits.
     pub fn find_message(&self, beginning: &str) -> Result<MessageRow, StoreError> {
         self.read("look for a message", |connection| {
             let beginning = beginning.trim().to_ascii_lowercase();
             let is_id =
                 beginning.len() <= MessageId::LENGTH && beginning.bytes().all(|b| b.is_ascii_hexdigit());
             if beginning.len() < SHORTEST_ID || !is_id {
-                return Err(StoreError::NotAllowed(
-                    "an id of a message has 32 hex digits, of which the first six do",
-                )
-                .into());
+                return Err(StoreError::NoMessageId(beginning.chars().take(40).collect()).into());
             }
             let pad = |digit: &str| {
                 let missing = MessageId::LENGTH.saturating_sub(beginning.len());
@@ -122,7 +119,7 @@ impl ClientStore {
             match ids.as_slice() {
                 [id] => find(connection, &own_id(connection)?, id),
                 [] => Err(StoreError::NoSuchMessage(beginning).into()),
-                _ => Err(StoreError::NotAllowed("several messages have ids that begin like this").into()),
+                _ => Err(StoreError::SeveralMessages(beginning).into()),
             }
         })
     }

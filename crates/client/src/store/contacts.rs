@@ -148,6 +148,9 @@ fn nickname_of(nickname: &str) -> Result<&str, StoreError> {
             "a nickname needs a visible character; no nickname at all takes it away",
         ));
     }
+    if nickname.contains(char::is_control) {
+        return Err(StoreError::NotAllowed("a nickname has one line, and no control characters"));
+    }
     if nickname.eq_ignore_ascii_case("me") {
         return Err(StoreError::NotAllowed("nobody can be called \"me\": that means the notes to yourself"));
     }
@@ -223,7 +226,7 @@ impl Work<'_> {
     }
 
     /// Nobody is a contact of their own: the account's notes are no contact's.
-    fn is_another(&self, id: &AccountId) -> Result<(), Failure> {
+    pub(super) fn is_another(&self, id: &AccountId) -> Result<(), Failure> {
         if *id == self.own {
             return Err(StoreError::NotAllowed("this is your own account, not a contact").into());
         }

@@ -80,6 +80,14 @@ pub enum StoreError {
     /// No message has this id.
     #[error("no message has the id {0}")]
     UnknownMessage(MessageId),
+    /// This is no beginning of an id.
+    #[error(
+        "{0:?} is no id of a message: one has 32 digits, 0 to 9 and a to f, and its first six are enough"
+    )]
+    NoMessageId(String),
+    /// Several messages have ids that begin like this.
+    #[error("several messages have ids that begin with {0}")]
+    SeveralMessages(String),
     /// No message has an id that begins like this.
     #[error("no message has an id that begins with {0}")]
     NoSuchMessage(String),
@@ -118,10 +126,11 @@ impl StoreError {
                 "nothing has changed; make room on the disk for once more the size of the database and try again"
                     .to_owned()
             }
-            Self::UnknownMessage(_) | Self::NoSuchMessage(_) => {
+            Self::UnknownMessage(_) | Self::NoSuchMessage(_) | Self::NoMessageId(_) => {
                 "`history` shows the ids of a chat's messages".to_owned()
             }
-            Self::NotAllowed(_) => "nothing has changed".to_owned(),
+            Self::SeveralMessages(_) => "give more of it; `--json` shows whole ids".to_owned(),
+            Self::NotAllowed(_) => "nothing was changed; it is possible only in another way, or not at all".to_owned(),
             Self::TooLarge { .. } => "make it shorter".to_owned(),
             Self::NoAccount => "make one with `account create` or `account restore`".to_owned(),
             _ => return None,

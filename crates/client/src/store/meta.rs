@@ -2,10 +2,10 @@
 
 use conclave_crypto::{Account, RecoveryPhrase};
 use conclave_proto::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::Failure;
-use super::{ClientStore, StoreError, StoredAccount, account_id, millis, timestamp};
+use super::{ClientStore, StoreError, StoredAccount, account_id};
 use crate::settings::Settings;
 
 /// The largest value of [`ClientStore::set_meta`]: a directory of ten thousand nodes is a few MiB.
@@ -34,6 +34,8 @@ pub enum Meta {
     Deleted,
     /// When that was.
     CompactedAt,
+    /// Which turn this device takes among those of the account, one byte, see [`super::turns`].
+    Turn,
 }
 
 impl Meta {
@@ -48,6 +50,7 @@ impl Meta {
             Self::DocumentsFound => "documents_found",
             Self::Deleted => "deleted",
             Self::CompactedAt => "compacted_at",
+            Self::Turn => "turn",
         }
     }
 }
@@ -196,22 +199,4 @@ pub(super) fn own_id(connection: &Connection) -> Result<conclave_crypto::Account
         .query_row([], |row| account_id(row, "id"))
         .optional()?
         .ok_or_else(|| StoreError::NoAccount.into())
-}
-
-/// The next sent timestamp, within the transaction of what is sent with it.
-pub(super) fn next_sent_timestamp(tx: &Transaction<'_>, now: Timestamp) -> Result<Timestamp, Failure> {
-    let own = own_id(tx)?;
-    let last: i64 = tx.prepare_cached("SELECT last_sent_at FROM account")?.query_row([], |row| row.get(0))?;
-    let used_up = || StoreError::NotAllowed("the last time there is was used as that of a message");
-    let mut next = millis(now).max(last.checked_add(1).ok_or_else(used_up)?);
-    // Another device of the account may have used the same millisecond.
-    let mut taken = tx.prepare_cached(
-        "SELECT 1 FROM message WHERE id = ?1 UNION ALL SELECT 1 FROM deleted WHERE id = ?1
-         UNION ALL SELECT 1 FROM edit WHERE id = ?1",
-    )?;
-    while taken.exists([super::chats::id_bytes(&crate::types::MessageId::of(&own, timestamp(next)))])? {
-        next = next.checked_add(1).ok_or_else(used_up)?;
-    }
-    tx.prepare_cached("UPDATE account SET last_sent_at = ?1")?.execute([next])?;
-    Ok(timestamp(next))
 }

@@ -35,6 +35,7 @@ mod rows;
 mod search;
 mod speak;
 mod timers;
+mod turns;
 mod work;
 
 use std::fs::File;

@@ -67,7 +67,13 @@ pub struct Candidate {
 
 impl Candidate {
     fn of(contact: &Contact) -> Self {
-        Self { id: contact.id, name: contact.name.clone(), nickname: contact.nickname.clone() }
+        // What has lines could pass for one of an error.
+        let one_line = |name: &String| name.replace(char::is_control, " ");
+        Self {
+            id: contact.id,
+            name: contact.name.as_ref().map(one_line),
+            nickname: contact.nickname.as_ref().map(one_line),
+        }
     }
 
     fn called(&self) -> String {

@@ -10,8 +10,9 @@ use rusqlite::OptionalExtension as _;
 
 use super::chats::{self, NewMessage, id_bytes};
 use super::error::Failure;
-use super::meta::{next_sent_timestamp, settings};
+use super::meta::settings;
 use super::outgoing::{MESSAGE_TTL, Outgoing};
+use super::turns::next_sent_timestamp;
 use super::work::{Changes, Work};
 use super::{
     ClientStore, MessageRow, OutgoingMessage, RowKind, StoreError, account_id, incoming, millis, timestamp,
@@ -35,6 +36,8 @@ const TYPING_TTL: Duration = Duration::from_secs(20);
 const RECEIPT_TTL: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 /// Sent timestamps in one receipt.
 const RECEIPTS_AT_ONCE: usize = 200;
+/// The longest time, in seconds, after which messages of a chat disappear.
+const LONGEST_TIMER: u32 = 366 * 24 * 60 * 60;
 /// Reactions of this account within [`REACTIONS_WITHIN`]. (client-messages 4.5)
 const MAX_REACTIONS: i64 = 20;
 const REACTIONS_WITHIN: Duration = Duration::from_secs(60);
@@ -254,7 +257,9 @@ impl Work<'_> {
     fn own_message(&self, id: &MessageId) -> Result<MessageRow, Failure> {
         let row = chats::find(self.tx, &self.own, id)?;
         if row.author != self.own || row.kind != RowKind::Post {
-            return Err(StoreError::NotAllowed("only texts of one's own can be changed").into());
+            return Err(
+                StoreError::NotAllowed("only texts of one's own that are there can be changed").into()
+            );
         }
         Ok(row)
     }
@@ -496,7 +501,8 @@ impl ClientStore {
     /// What the disk says.
     pub fn accept(&self, chat: &AccountId, now: Timestamp) -> Result<Changes, StoreError> {
         self.work("accept a request", now, |work| {
-            if work.contact(chat)?.approved || *chat == work.own {
+            work.is_another(chat)?;
+            if work.contact(chat)?.approved {
                 return Ok(());
             }
             work.approve(chat)?;
@@ -514,6 +520,11 @@ impl ClientStore {
         self.work("set a timer", now, |work| {
             if *chat == work.own && matches!(timer, Timer::AfterRead(_)) {
                 return Err(StoreError::NotAllowed("notes to oneself disappear after they were sent").into());
+            }
+            if let Timer::AfterRead(seconds) | Timer::AfterSend(seconds) = timer
+                && !(1..=LONGEST_TIMER).contains(&seconds)
+            {
+                return Err(StoreError::NotAllowed("messages stay between a second and a year").into());
             }
             if work.timer(chat) == timer {
                 return Ok(());

@@ -18,6 +18,7 @@ mod pictures;
 mod search;
 mod strangers;
 mod takes_back;
+mod turns;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const LATER: Timestamp = Timestamp(1_700_000_060_000);

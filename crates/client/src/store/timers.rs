@@ -139,7 +139,10 @@ impl ClientStore {
     }
 
     /// When a message disappears next.
-    fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("look for what disappears", |connection| {
             let next: Option<i64> = connection
                 .prepare_cached("SELECT min(expires_at) FROM message WHERE expires_at IS NOT NULL")?

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Message, SearchCursor, SearchKind};
 
-/// What to look for in all messages. All that is given has to hold; at least one thing has to be given.
+/// What to look for in all messages. All that is given has to hold; at least a word, a chat, an author or a kind has to be given.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Search {

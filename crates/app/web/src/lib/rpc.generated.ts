@@ -682,7 +682,7 @@ export interface Sealed {
   size: number;
 }
 
-/** What to look for in all messages. All that is given has to hold; at least one thing has to be given. */
+/** What to look for in all messages. All that is given has to hold; at least a word, a chat, an author or a kind has to be given. */
 export interface Search {
   /** Go on where an earlier page ended (`SearchResult::next`). */
   after?: SearchCursor;

@@ -29,6 +29,9 @@ const RECEIPT_JITTER_LABEL: &[u8] = b"conclave receipt jitter v1";
 impl Work<'_> {
     pub(super) fn hear(&mut self, item: &ReceivedItem, heard: &Heard) -> Result<(), Failure> {
         let own = heard.author == self.own;
+        if own {
+            self.keep_apart(heard.sent_at)?;
+        }
         let chat = if own { heard.sync_target.unwrap_or(self.own) } else { heard.author };
         // Nothing is wanted from those who are blocked, except that they take something back; what was said to them from
         // another device is one's own.
@@ -110,12 +113,20 @@ impl Work<'_> {
             // It is here after all, in the swarm: there it goes as well.
             return if how.here_only { Ok(()) } else { self.delete_in_own_swarm(&item.hash) };
         }
-        self.put(item, heard, chat, &id, RowKind::Post, post)?;
-        if let Some(state) = self.early_receipt(&id, chat)? {
-            raise(self.tx, &id, state)?;
+        // What has disappeared before it came is not shown for a moment.
+        let is_over = self.ends(item, heard).is_some_and(|end| end <= self.now);
+        if is_over {
+            remember_deleted(self.tx, &id, false, self.now)?;
+        } else {
+            self.put(item, heard, chat, &id, RowKind::Post, post)?;
+            if let Some(state) = self.early_receipt(&id, chat)? {
+                raise(self.tx, &id, state)?;
+            }
         }
         has_come(self.tx, &id, chat)?;
-        self.apply_edits(&id)?;
+        if !is_over {
+            self.apply_edits(&id)?;
+        }
         if heard.author == self.own {
             // Whoever wrote on another device has read what came before (client-messages 4.16). Of an edit that is not said:
             // where its message is here it moves nothing, and whether it is here is chance.
@@ -123,7 +134,7 @@ impl Work<'_> {
                 self.note_read_elsewhere(chat, self.stored_at(item, heard))?;
                 self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), None)?;
             }
-        } else {
+        } else if !is_over {
             self.changes.typing.push((*chat, false));
             if heard.wants_delivered {
                 self.owe_receipt(&id, chat, item, heard)?;
@@ -186,21 +197,7 @@ impl Work<'_> {
         let arrived_at = self.arrival(chat, sent_at)?;
         let stands_at = chats::sort_time(sent_at, arrived_at);
         let read = self.is_read(chat, stands_at)?;
-        let life = |seconds: u32| Duration::from_secs(seconds.into());
-        let expires_at = match timer {
-            Timer::Off => None,
-            // It was stored no earlier than it was sent, and lives as long as its timer says.
-            Timer::AfterSend(seconds) => {
-                let earliest = sent_at.min(self.now).plus(life(seconds));
-                Some(item.expires_at.clamp(earliest, self.now.plus(life(seconds))))
-            }
-            // Our own copy lives as long as the timer, from when it was sent.
-            Timer::AfterRead(seconds) if outgoing => {
-                let earliest = sent_at.min(self.now).plus(life(seconds));
-                Some(item.expires_at.clamp(earliest, self.now.plus(life(seconds))))
-            }
-            Timer::AfterRead(_) => None,
-        };
+        let expires_at = self.ends(item, heard).filter(|_| timer != Timer::Off);
         let new = NewMessage {
             id,
             chat,
@@ -233,6 +230,19 @@ impl Work<'_> {
         let row = chats::find(self.tx, &self.own, id)?;
         self.changes.shown.push(row);
         Ok(())
+    }
+
+    /// When a message disappears, if that is known when it comes.
+    fn ends(&self, item: &ReceivedItem, heard: &Heard) -> Option<Timestamp> {
+        let seconds = match heard.expiration.into() {
+            Timer::AfterSend(seconds) => seconds,
+            // Our own copy lives as long as the timer, from when it was sent.
+            Timer::AfterRead(seconds) if heard.author == self.own => seconds,
+            Timer::Off | Timer::AfterRead(_) => return None,
+        };
+        let life = Duration::from_secs(seconds.into());
+        // It was stored no earlier than it was sent, and lives as long as its timer says.
+        Some(item.expires_at.clamp(heard.sent_at.min(self.now).plus(life), self.now.plus(life)))
     }
 
     /// When a message came that claims to be of `sent_at`. Those of the future that come at once keep the order they come in.

@@ -186,6 +186,26 @@ fn a_message_begins_to_disappear_when_a_majority_has_it_and_not_before() {
 }
 
 #[test]
+fn what_has_disappeared_before_it_comes_is_not_shown_for_a_moment() {
+    for author in [1, 2] {
+        let store = store();
+        let timer = conclave_proto::content::Expiration::AfterSend(4);
+        let late = NOW.plus(MINUTE);
+        let mut gone = ReceivedItem { expires_at: NOW.plus(MINUTE / 2), ..item("h", author, "gone", NOW) };
+        heard_in(&mut gone).expiration = timer;
+        heard_in(&mut gone).wants_delivered = true;
+        heard_in(&mut gone).sync_target = (author == 1).then(|| person(2));
+        let said = Said::Edit { target: NOW, post: Post { text: "edited".to_owned(), ..Post::default() } };
+        let mut edit = item_of("edit", heard(author, said, NOW.plus(Duration::from_millis(5))));
+        heard_in(&mut edit).sync_target = (author == 1).then(|| person(2));
+        let again = ReceivedItem { hash: "again".to_owned(), ..gone.clone() };
+        let changes = store.insert_received(&batch(vec![gone, edit, again]), late).unwrap();
+        assert!(changes.shown.is_empty() && changes.deleted.is_empty(), "{author} {:?}", changes.shown);
+        assert!(store.history(&person(2), 10, None).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_member_cannot_make_a_message_vanish_sooner_than_its_timer_says() {
     let store = store();
     let timer = conclave_proto::content::Expiration::AfterRead(600);
