@@ -239,7 +239,7 @@ mod tests {
 
     use super::*;
     use crate::said::{Details, File, Invitation, LinkPreview};
-    use crate::store::{ClientStore, OutgoingMessage};
+    use crate::store::{ClientStore, OutgoingMessage, SearchCursor, SearchHit};
 
     /// As large as somebody can make a message: whatever JSON takes most bytes for.
     fn heaviest() -> MessageRow {
@@ -249,7 +249,12 @@ mod tests {
         let chat = *Account::from_phrase(&phrase).id();
         let mut row = store.enqueue(&OutgoingMessage::text(chat, "hi"), Timestamp(1)).unwrap().0;
         let long = |chars: usize| "\u{1}".repeat(chars);
-        let file = File { name: Some(long(255)), content_type: Some("\"".repeat(255)), ..File::default() };
+        let file = File {
+            name: Some(long(255)),
+            content_type: Some("\"".repeat(255)),
+            caption: Some(long(2_000)),
+            ..File::default()
+        };
         row.text = long(10_000);
         row.details = Details {
             files: vec![file; 32],
@@ -268,6 +273,18 @@ mod tests {
         let one = message(&rows[0]);
         let (counted, written) = (size(&one), serde_json::to_string(&one).unwrap().len());
         assert!((written..written + 8_192).contains(&counted), "{counted} for {written}");
+    }
+
+    #[test]
+    fn a_search_that_finds_too_much_for_an_answer_goes_on_after_what_it_gave() {
+        let cursor = |at: usize| -> SearchCursor { serde_json::from_value(at.to_string().into()).unwrap() };
+        let message = heaviest();
+        let hits =
+            (0..200).map(|at| SearchHit { message: message.clone(), at: cursor(at), ranges: Vec::new() });
+        let found = found(SearchPage { hits: hits.collect(), next: Some(cursor(200)), incomplete: false });
+        assert!(serde_json::to_string(&found).unwrap().len() <= MAX_PAGE_BYTES);
+        assert!(!found.hits.is_empty());
+        assert_eq!(found.next, Some(cursor(found.hits.len() - 1)));
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub enum Call {
         #[serde(flatten)]
         draft: Draft,
     },
-    /// Messages that no `listen` has printed yet, oldest first.
+    /// Messages that no `listen` has printed yet, in the order they came.
     Unprinted {
         /// At most so many, and never more than 1,000.
         limit: u32,
