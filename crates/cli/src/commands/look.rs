@@ -89,6 +89,11 @@ async fn status_over(context: &Context, session: &Account) -> Result<(), Failure
 }
 
 pub(super) async fn search(context: &Context, args: Search) -> Result<(), Failure> {
+    if let (Some(since), Some(until)) = (args.since, args.until)
+        && since > until
+    {
+        return Err(Failure::usage("days", "the days are the wrong way round", "--since is the earlier one"));
+    }
     let session = context.open(args.online).await?;
     let result = search_over(context, &session, args).await;
     session.close().await;
