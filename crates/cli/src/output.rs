@@ -140,8 +140,10 @@ fn tame_json(json: &str) -> String {
 /// The name of somebody else, on one line. One that means oneself here says whose it is as well.
 pub(crate) fn name_of(name: &str, account_id: &str) -> String {
     let tamed = tame_line(name);
-    let means_oneself =
-        ["you", "me", "note to self"].iter().any(|own| tamed.trim().eq_ignore_ascii_case(own));
+    // Also where something stands between that is not seen.
+    let is_seen = |c: &char| *c == ' ' || conclave_client::is_visible(c.encode_utf8(&mut [0; 4]));
+    let seen: String = tamed.chars().filter(is_seen).collect();
+    let means_oneself = ["you", "me", "note to self"].iter().any(|own| seen.trim().eq_ignore_ascii_case(own));
     if means_oneself { format!("{tamed} ({account_id})") } else { tamed }
 }
 
@@ -202,6 +204,7 @@ mod tests {
     fn nobody_passes_for_the_one_who_reads() {
         assert_eq!(name_of("Bob", "05aa"), "Bob");
         assert_eq!(name_of("You ", "05aa"), "You  (05aa)");
+        assert_eq!(name_of("y\u{2060}ou", "05aa"), "y\u{2060}ou (05aa)");
         assert_eq!(name_of("Note to Self", "05aa"), "Note to Self (05aa)");
     }
 

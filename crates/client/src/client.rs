@@ -266,8 +266,18 @@ impl Client {
             strays: Mutex::default(),
             stopping: watch::channel(false).0,
         });
-        // Nobody sees what has disappeared meanwhile, with or without a network.
-        while !shared.store.expire(shared.network.now())?.deleted.is_empty() {}
+        // Nobody sees what has disappeared meanwhile, with or without a network. Where there is no room for that, the rest can be
+        // read all the same, and it is tried again soon.
+        loop {
+            match shared.store.expire(shared.network.now()) {
+                Ok(changes) if changes.deleted.is_empty() => break,
+                Ok(changes) => shared.tell(changes),
+                Err(error) => {
+                    tracing::warn!(%error, "what has disappeared could not be let go of");
+                    break;
+                }
+            }
+        }
         shared.store.begin_documents(false, shared.network.now())?;
         shared.spawn(index_backlog(shared.store.clone()));
         let name = profile.profile().name().to_string();

@@ -106,7 +106,8 @@ impl Offset {
     pub(crate) fn take_news(&self) -> Option<i64> {
         let mut state = self.lock();
         let measured = state.measured()?;
-        if measured.abs_diff(state.kept) <= WORTH_KEEPING {
+        // What one node moves in this run, it does not move from run to run.
+        if state.samples.len() < CONFIRMED_BY || measured.abs_diff(state.kept) <= WORTH_KEEPING {
             return None;
         }
         state.kept = measured;
@@ -173,14 +174,21 @@ mod tests {
         let learn = |number, theirs| {
             offset.learn(node(number), Timestamp(theirs), Timestamp(1_000_000), Timestamp(1_000_000));
         };
-        learn(1, 1_000_400);
-        assert_eq!(offset.take_news(), None, "the next run begins near enough");
         learn(1, 1_000_900);
+        learn(2, 1_000_900);
+        assert_eq!(
+            (offset.millis(), offset.take_news()),
+            (900, None),
+            "few nodes move nothing from run to run"
+        );
+        learn(3, 1_000_900);
         assert_eq!((offset.take_news(), offset.take_news()), (Some(900), None));
+        learn(3, 1_001_000);
+        assert_eq!(offset.take_news(), None, "the next run begins near enough");
         offset.distrust();
         learn(2, 919_000);
         learn(3, 919_000);
-        assert_eq!(offset.take_news(), None, "two nodes alone move nothing far");
+        assert_eq!(offset.take_news(), None);
         learn(4, 919_000);
         assert_eq!(offset.take_news(), Some(-81_000));
     }

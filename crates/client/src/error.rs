@@ -296,7 +296,9 @@ fn store_kind(error: &StoreError) -> &'static str {
         StoreError::NotRekeyed { .. } => "not_rekeyed",
         StoreError::NoAccount => "no_account",
         StoreError::UnknownMessage(_) | StoreError::NoSuchMessage(_) => "unknown_message",
-        StoreError::NotAllowed(_) => "not_allowed",
+        StoreError::NotAllowed(_) | StoreError::NoMessageId(_) | StoreError::SeveralMessages(_) => {
+            "not_allowed"
+        }
         StoreError::TooLarge { .. } => "too_large",
         _ => "database",
     }

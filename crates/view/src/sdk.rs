@@ -74,8 +74,12 @@ pub(crate) async fn history(
     let Some(end) = (if back { page.first() } else { page.last() }) else { return Ok((page, false)) };
     let beyond = if back { Place::Before(end.id.clone()) } else { Place::After(end.id.clone()) };
     let call = Call::History { chat: chat.to_owned(), limit: 1, place: HistoryPlace::from(beyond) };
-    let more = !read::<Vec<Message>>(session, call).await?.is_empty();
-    Ok((page, more))
+    match read::<Vec<Message>>(session, call).await {
+        Ok(beyond) => Ok((page, !beyond.is_empty())),
+        // It has gone meanwhile; an event tells that, and all is read anew.
+        Err(error) if error.kind() == "unknown_message" => Ok((page, false)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Network time, milliseconds since the epoch, as far as the status tells.

@@ -10,7 +10,7 @@ const chat = (page, key) => page.locator(`[data-chat="${idOf(key)}"]`);
 describe('what others choose', { skip }, () => {
   const on = pages();
 
-  on('a conversation with somebody whose name has signs in it opens, and they can be mentioned', {}, async (page, { mock }) => {
+  on('a conversation with somebody whose name has signs in it opens', {}, async (page, { mock }) => {
     const person = mock.worlds.get('default').chats.get(idOf('kofi'));
     for (const name of ['Anna-Lena', 'a.*+?^${}()|[]/\\-b', '(', '\\']) {
       person.name = name;

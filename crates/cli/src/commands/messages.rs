@@ -320,6 +320,7 @@ impl Listening {
                     }
                     page => page?,
                 };
+                self.told_locked = false;
                 if page.is_empty() {
                     break;
                 }

@@ -223,7 +223,7 @@ impl Account {
     }
 
     /// Protects the profile by another passphrase, by one for the first time, or by none, while it is in use. What is asked
-    /// meanwhile waits; calls under way end with [`Error::Locked`].
+    /// meanwhile waits; calls that only wait end with [`Error::Locked`].
     ///
     /// # Errors
     /// If `present` does not unlock the profile, or the disk fails: then it is protected as it was.

@@ -255,7 +255,7 @@ impl Account {
     }
 
     /// Locks the profile: nothing is received or sent, the database is closed and its key forgotten, until
-    /// [`Self::unlock`]. The process goes on owning the profile; calls under way end with [`Error::Locked`], as do all others
+    /// [`Self::unlock`]. The process goes on owning the profile; calls that only wait end with [`Error::Locked`], as do all later ones
     /// but [`Self::status`] and [`Self::events`].
     ///
     /// # Errors

@@ -23,7 +23,8 @@ use crate::types::{Event, Status};
 /// How often it is looked whether the profile is to be locked for want of use. The setting can change in between.
 const LOOK: Duration = Duration::from_secs(20);
 
-/// So long what is being done has to come to its end once the profile is to be locked. Asking for the network's time takes longest.
+/// So long what is being done has to come to its end once the profile is to be locked: a text is queued within that, whatever the
+/// network does. What takes longer, as files do, is given up.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A profile this process owns.
@@ -36,7 +37,7 @@ pub(super) struct Owner {
     events: broadcast::Sender<Event>,
     /// `None` while locked.
     client: RwLock<Option<Client>>,
-    /// Ends calls that are under way.
+    /// Ends calls that only wait, and after a while others as well.
     locking: watch::Sender<bool>,
     /// When somebody last asked for something.
     used: Mutex<Instant>,

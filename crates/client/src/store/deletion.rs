@@ -143,6 +143,8 @@ impl Work<'_> {
             for edit in self.stand_ins(&id)? {
                 chats::hide(self, &edit)?;
             }
+            // Their texts lie there as well.
+            self.tx.prepare_cached("DELETE FROM edit WHERE target = ?1")?.execute([id_bytes(&id)])?;
             return Ok(());
         }
         self.tell_deleted(chat, message, to_peer)?;

@@ -178,18 +178,20 @@ pub(super) fn settings(connection: &Connection) -> Result<Settings, Failure> {
 /// Since when what comes for the account comes to this device as well: from the beginning, if the account was made here.
 /// `None` before a restored one has found its settings.
 pub(super) fn takes_part_since(connection: &Connection) -> Result<Option<Timestamp>, Failure> {
-    let value = |name: Meta| -> Result<Option<Vec<u8>>, Failure> {
-        Ok(connection
-            .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
-            .query_row([name.name()], |row| row.get(0))
-            .optional()?)
-    };
-    if value(Meta::NewAccount)?.is_some() {
+    if value(connection, Meta::NewAccount)?.is_some() {
         return Ok(Some(Timestamp(0)));
     }
-    let found = value(Meta::DocumentsFound)?;
+    let found = value(connection, Meta::DocumentsFound)?;
     Ok(found
         .map(|bytes| <[u8; 8]>::try_from(bytes).map_or(Timestamp(0), |at| Timestamp(u64::from_be_bytes(at)))))
+}
+
+/// A value, within a transaction.
+pub(super) fn value(connection: &Connection, name: Meta) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(connection
+        .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+        .query_row([name.name()], |row| row.get(0))
+        .optional()?)
 }
 
 /// The id of the profile's account.

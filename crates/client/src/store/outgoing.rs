@@ -374,6 +374,10 @@ impl Work<'_> {
         if signed == 0 {
             return Ok(());
         }
+        // Words to one's other devices about what was said have no row.
+        let to_oneself = tx
+            .prepare_cached("SELECT 1 FROM outgoing WHERE id = ?1 AND copy = ?2 AND recipient = ?3")?
+            .exists((id_bytes(id), copy.code(), self.own.as_bytes()))?;
         let majority = signed.saturating_mul(2) > stored.swarm;
         if majority {
             tx.prepare_cached("DELETE FROM outgoing WHERE id = ?1 AND copy = ?2")?
@@ -389,7 +393,7 @@ impl Work<'_> {
             .prepare_cached("SELECT 1 FROM edit WHERE id = ?1 AND chat = ?2")?
             .exists((id_bytes(id), self.own.as_bytes()))?;
         let is_note = before.as_ref().is_some_and(|row| row.chat == self.own);
-        let in_own_swarm = copy == Copy::OwnSync || is_note || edits_note;
+        let in_own_swarm = copy == Copy::OwnSync || to_oneself || is_note || edits_note;
         if in_own_swarm {
             // The receive loop will meet this copy: it is known.
             incoming::remember(tx, stored.hash, stored.expires_at, self.now)?;

@@ -8,11 +8,11 @@
 
 use conclave_crypto::hash::blake2b_256_keyed;
 use conclave_proto::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::Transaction;
 
 use super::chats::id_bytes;
 use super::error::Failure;
-use super::meta::{own_id, phrase};
+use super::meta::{own_id, phrase, value};
 use super::work::Work;
 use super::{Meta, StoreError, millis, timestamp};
 use crate::types::MessageId;
@@ -20,7 +20,7 @@ use crate::types::MessageId;
 pub(super) const TURNS: u64 = 16;
 /// Whoever writes faster than in turns does not run further ahead of the clock than this, in milliseconds: then it takes any time
 /// that is free, as others hear of it.
-pub(super) const MOST_AHEAD: u64 = 1_000;
+pub(super) const AHEAD_IN_TURN: u64 = 1_000;
 const LABEL: &[u8] = b"conclave turns v1";
 
 /// The next sent timestamp, within the transaction of what is sent with it.
@@ -49,7 +49,7 @@ fn in_turn(tx: &Transaction<'_>, free: Timestamp, now: Timestamp) -> Result<Time
     for sixteen in [first, first.saturating_add(1)] {
         let place = (turn + offset(tx, sixteen)?) % TURNS;
         let at = Timestamp(sixteen.saturating_mul(TURNS).saturating_add(place));
-        if at >= free && at.0 <= now.0.saturating_add(MOST_AHEAD) {
+        if at >= free && at.0 <= now.0.saturating_add(AHEAD_IN_TURN) {
             return Ok(at);
         }
     }
@@ -58,20 +58,16 @@ fn in_turn(tx: &Transaction<'_>, free: Timestamp, now: Timestamp) -> Result<Time
 
 /// Which turn this device takes. `None` while a restored one has not found the account's settings.
 fn turn(tx: &Transaction<'_>) -> Result<Option<u64>, Failure> {
-    let value = |name: Meta| -> Result<Option<Vec<u8>>, Failure> {
-        Ok(tx
-            .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
-            .query_row([name.name()], |row| row.get(0))
-            .optional()?)
-    };
-    if let Some(chosen) = value(Meta::Turn)? {
+    if let Some(chosen) = value(tx, Meta::Turn)? {
         return Ok(chosen.first().map(|turn| u64::from(*turn) % TURNS));
     }
-    if value(Meta::NewAccount)?.is_some() {
+    if value(tx, Meta::NewAccount)?.is_some() {
         return Ok(Some(0));
     }
-    let came = value(Meta::DocumentsFound)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-    Ok(came.map(|at| other_turn(u64::from_be_bytes(at))))
+    let Some(came) = value(tx, Meta::DocumentsFound)? else { return Ok(None) };
+    // Older versions wrote one byte.
+    let at = <[u8; 8]>::try_from(came).map_or(0, u64::from_be_bytes);
+    Ok(Some(other_turn(at)))
 }
 
 /// A turn that is not that of the device that made the account.
@@ -87,9 +83,24 @@ fn offset(tx: &Transaction<'_>, sixteen: u64) -> Result<u64, Failure> {
 }
 
 impl Work<'_> {
-    /// Another device of the account sent something then. If that was in this device's turn, this one takes another.
+    /// Whether this device sent something then. What it sends to its own account comes back to it; once it is stored, it is known.
+    fn sent_here(&self, sent_at: Timestamp) -> Result<bool, Failure> {
+        let id = id_bytes(&MessageId::of(&self.own, sent_at));
+        Ok(self
+            .tx
+            .prepare_cached(
+                "SELECT 1 FROM outgoing WHERE id = ?1
+                 UNION ALL SELECT 1 FROM message WHERE id = ?1 AND state IS NOT NULL",
+            )?
+            .exists([id])?)
+    }
+
+    /// A device of the account sent something then. If that was another, and in this device's turn, this one takes another turn.
     pub(super) fn keep_apart(&self, sent_at: Timestamp) -> Result<(), Failure> {
         let Some(own) = turn(self.tx)?.filter(|turn| *turn > 0) else { return Ok(()) };
+        if self.sent_here(sent_at)? {
+            return Ok(());
+        }
         let place = sent_at.0 % TURNS;
         let theirs = (place + TURNS - offset(self.tx, sent_at.0 / TURNS)?) % TURNS;
         if theirs == own {

@@ -1018,7 +1018,7 @@ export interface Calls {
     };
     result: null;
   };
-  /** Messages that no `listen` has printed yet, oldest first. */
+  /** Messages that no `listen` has printed yet, in the order they came. */
   unprinted: {
     params: {
       /** At most so many, and never more than 1,000. */

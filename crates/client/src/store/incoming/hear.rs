@@ -92,7 +92,9 @@ impl Work<'_> {
             return Ok(());
         }
         let own = heard.author == self.own;
-        if !own && gone(self.tx, &id)?.is_some_and(|how| !how.unsent) {
+        // What has disappeared before it came is not shown for a moment.
+        let is_over = self.is_over(item, heard);
+        if !own && (is_over || gone(self.tx, &id)?.is_some_and(|how| !how.unsent)) {
             // Nothing is shown, so nobody becomes a contact by it.
             self.hear_profile_of_known(heard, chat, false)?;
         } else {
@@ -113,10 +115,10 @@ impl Work<'_> {
             // It is here after all, in the swarm: there it goes as well.
             return if how.here_only { Ok(()) } else { self.delete_in_own_swarm(&item.hash) };
         }
-        // What has disappeared before it came is not shown for a moment.
-        let is_over = self.ends(item, heard).is_some_and(|end| end <= self.now);
         if is_over {
             remember_deleted(self.tx, &id, false, self.now)?;
+            self.withdraw_stand_ins(&id, &heard.author)?;
+            self.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(&id)])?;
         } else {
             self.put(item, heard, chat, &id, RowKind::Post, post)?;
             if let Some(state) = self.early_receipt(&id, chat)? {
@@ -241,8 +243,13 @@ impl Work<'_> {
             Timer::Off | Timer::AfterRead(_) => return None,
         };
         let life = Duration::from_secs(seconds.into());
-        // It was stored no earlier than it was sent, and lives as long as its timer says.
-        Some(item.expires_at.clamp(heard.sent_at.min(self.now).plus(life), self.now.plus(life)))
+        // It was stored no earlier than it was sent, and lives from then on as long as its timer says.
+        let latest = self.stored_at(item, heard).min(self.now).plus(life);
+        Some(item.expires_at.clamp(heard.sent_at.min(self.now).plus(life), latest))
+    }
+
+    fn is_over(&self, item: &ReceivedItem, heard: &Heard) -> bool {
+        self.ends(item, heard).is_some_and(|end| end <= self.now)
     }
 
     /// When a message came that claims to be of `sent_at`. Those of the future that come at once keep the order they come in.
@@ -296,12 +303,17 @@ impl Work<'_> {
             return self.set_aside_for(chat, item, heard).map(|()| false);
         }
         let post = Post { details: details.clone(), ..Post::default() };
-        self.put(item, heard, chat, &id, kind, &post)?;
+        let is_over = self.is_over(item, heard);
+        if is_over {
+            remember_deleted(self.tx, &id, false, self.now)?;
+        } else {
+            self.put(item, heard, chat, &id, kind, &post)?;
+        }
         if heard.author == self.own {
             self.note_read_elsewhere(chat, self.stored_at(item, heard))?;
             self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), None)?;
         }
-        Ok(true)
+        Ok(!is_over)
     }
 
     fn has_chat(&self, chat: &AccountId) -> Result<bool, Failure> {
@@ -430,6 +442,9 @@ impl Work<'_> {
                     self.tx.prepare_cached("SELECT 1 FROM message WHERE id = ?1")?.exists([id_bytes(&id)])?;
                 if here || is_deleted(self.tx, &id)? || !self.has_chat(chat)? {
                     return Ok(());
+                }
+                if self.is_over(item, heard) {
+                    return remember_deleted(self.tx, &id, false, self.now);
                 }
                 self.put(item, heard, chat, &id, RowKind::MissedCall, &Post::default())
             }

@@ -83,6 +83,10 @@ fn whoever_deletes_an_edit_that_stands_in_for_its_message_has_deleted_that_messa
         assert_eq!(shown.len(), 2, "the message is not here");
         store.delete(&shown[0].id, how, LATER.plus(MINUTE)).unwrap();
         assert!(texts(&store.history(&person(2), 10, None).unwrap()).is_empty(), "{author} {how:?}");
+        let edits = store.read("count", |connection| {
+            Ok(connection.query_row("SELECT count(*) FROM edit", [], |row| row.get::<_, i64>(0))?)
+        });
+        assert_eq!(edits.unwrap(), 0, "nor do their texts stay: {author} {how:?}");
         receive(&store, vec![message(), edit("again", 1)]);
         let rows = store.history(&person(2), 10, None).unwrap();
         assert!(rows.iter().all(|row| row.text.is_empty()), "{author} {how:?}: {rows:?}");

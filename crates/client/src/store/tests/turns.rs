@@ -1,8 +1,10 @@
 //! Devices of an account take turns, so that no two send in the same millisecond.
 
+use std::time::Duration;
+
 use super::*;
 use crate::store::Meta;
-use crate::store::turns::{MOST_AHEAD, TURNS, next_sent_timestamp};
+use crate::store::turns::{AHEAD_IN_TURN, TURNS, next_sent_timestamp};
 
 fn device(meta: Meta, value: &[u8]) -> ClientStore {
     let store = store();
@@ -35,7 +37,7 @@ fn devices_that_write_at_one_time_take_different_ones() {
 fn whoever_writes_faster_than_in_turns_stays_near_the_clock() {
     let written = times(&device(Meta::NewAccount, b"1"), (0..2_000).map(|_| NOW.0));
     assert!(written.is_sorted_by(|a, b| a < b));
-    assert!(*written.last().unwrap() <= NOW.0 + MOST_AHEAD + 2_000);
+    assert!(*written.last().unwrap() <= NOW.0 + AHEAD_IN_TURN + 2_000);
 }
 
 #[test]
@@ -60,4 +62,19 @@ fn nobody_else_can_tell_from_the_times_which_device_it_was() {
         let many = written.iter().filter(|time| **time % TURNS == place).count();
         assert!((50..150).contains(&many), "{place}: {many}");
     }
+}
+
+#[test]
+fn what_a_device_sent_itself_changes_its_turn_not() {
+    let store = device(Meta::DocumentsFound, &NOW.0.to_be_bytes());
+    for n in 0..40 {
+        let row = send(&store, 2, "hi", NOW.plus(Duration::from_millis(n * 100)));
+        store.work("hear", NOW, |work| work.keep_apart(row.sent_at)).unwrap();
+        let unsend = store.delete(&row.id, Deletion::MyDevices, NOW.plus(Duration::from_secs(60 + n)));
+        assert!(unsend.is_ok());
+    }
+    for due in store.due(EXPIRY, 1_000, 1_000).unwrap() {
+        store.work("hear", NOW, |work| work.keep_apart(due.sent_at)).unwrap();
+    }
+    assert_eq!(store.meta(Meta::Turn).unwrap(), None);
 }
