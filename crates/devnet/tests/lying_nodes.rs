@@ -161,7 +161,8 @@ async fn what_disappears_does_so_without_a_network_while_a_program_runs_and_befo
     let alice = Device::started(&network, personas::alice(), "Alice", 1, offline(0));
     let bob = network.client("bob", ClientOptions::default());
     let chat = id(&bob).await;
-    bob.set_timer(&alice.id, Timer::AfterSend(3)).await.unwrap();
+    // Long enough for a busy machine to fetch it before.
+    bob.set_timer(&alice.id, Timer::AfterSend(15)).await.unwrap();
     send(&bob, &alice.id, PATIENCE).await;
     assert!(alice.client.fetch().await.unwrap().new_messages > 0);
     let texts = async |client: &Client| -> Vec<String> {
