@@ -120,8 +120,9 @@ impl Shared {
         }
     }
 
-    /// Asks for the network's time, if it is not known in this run; not for long.
-    async fn learn_time(&self) {
+    /// Asks for the network's time, if it is not known in this run; not for long. Before something is queued: its sent time is
+    /// fixed for ever.
+    pub(crate) async fn learn_time(&self) {
         if !self.network.knows_time() {
             let _ = tokio::time::timeout(CLOCK_PATIENCE, self.network.learn_time()).await;
         }
@@ -283,9 +284,6 @@ impl Client {
         let name = profile.profile().name().to_string();
         let owned = Arc::new(profile);
         let mut running = Vec::new();
-        if !options.online {
-            running.push(tokio::spawn(while_owning(Arc::clone(&owned), outbox::let_go(Arc::clone(&shared)))));
-        }
         if options.online {
             let (sending, receiving) = (outbox::run(Arc::clone(&shared)), receive::run(Arc::clone(&shared)));
             running.push(tokio::spawn(while_owning(Arc::clone(&owned), sending)));
@@ -294,6 +292,8 @@ impl Client {
             running.push(tokio::spawn(while_owning(Arc::clone(&owned), moving)));
             let looking = crate::files::pictures::run(Arc::clone(&shared));
             running.push(tokio::spawn(while_owning(Arc::clone(&owned), looking)));
+        } else {
+            running.push(tokio::spawn(while_owning(Arc::clone(&owned), outbox::let_go(Arc::clone(&shared)))));
         }
         let tasks = Arc::new(Tasks { _owned: owned, running: Mutex::new(running) });
         Ok(Self { shared, profile: name, tasks })
@@ -379,14 +379,9 @@ impl Client {
             // Waiting would not help: a network does not grow while one waits for a message.
             return Err(NetworkError::NoPath(no_path).into());
         }
-        self.learn_time().await;
+        self.shared.learn_time().await;
         let row = self.shared.act(move |store, now| store.enqueue(&outgoing, now)).await?;
         Ok(message(&row))
-    }
-
-    /// The sent time is fixed for ever when something is queued: better learn the network's first, if it is there.
-    async fn learn_time(&self) {
-        self.shared.learn_time().await;
     }
 
     /// How far a sent message has come.

@@ -160,6 +160,13 @@ pub struct QuotedMessage {
     pub sent_at: Timestamp,
 }
 
+impl QuotedMessage {
+    /// Its id.
+    pub fn id(&self) -> crate::types::MessageId {
+        crate::types::MessageId::of(&self.author, self.sent_at)
+    }
+}
+
 /// What comes with a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

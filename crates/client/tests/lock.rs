@@ -152,7 +152,7 @@ async fn whoever_is_told_that_the_profile_is_locked_has_done_nothing() {
     let place = place(&Protection::Passphrase(PASSPHRASE));
     let owner = Arc::new(place.open(&Unlock::Passphrase(PASSPHRASE)).await);
     for round in 0..3 {
-        // Each takes seconds: it asks for the time of a network that is not there.
+        // Each asks for the time of a network that is not there, and writes then.
         let calls: Vec<_> = (0..20)
             .map(|number| {
                 let owner = Arc::clone(&owner);

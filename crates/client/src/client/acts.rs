@@ -23,7 +23,7 @@ impl Client {
         &self,
         work: impl FnOnce(&ClientStore, Timestamp) -> Result<Changes, StoreError> + Send + 'static,
     ) -> Result<(), Error> {
-        self.learn_time().await;
+        self.shared.learn_time().await;
         self.shared.act(move |store, now| work(store, now).map(|changes| ((), changes))).await
     }
 

@@ -80,10 +80,7 @@ pub(crate) fn message(row: &MessageRow) -> Message {
             RowKind::Accepted => MessageKind::Accepted,
             RowKind::Deleted => MessageKind::Deleted,
         },
-        reply_to: row.quote.map(|quote| Quote {
-            id: crate::types::MessageId::of(&quote.author, quote.sent_at),
-            from: quote.author.to_hex(),
-        }),
+        reply_to: row.quote.map(|quote| Quote { id: quote.id(), from: quote.author.to_hex() }),
         reactions: row
             .reactions
             .iter()

@@ -101,7 +101,7 @@ impl Work<'_> {
         message: &QuotedMessage,
         chat: &AccountId,
     ) -> Result<Vec<QuotedMessage>, Failure> {
-        let id = MessageId::of(&message.author, message.sent_at);
+        let id = message.id();
         let mut statement =
             self.tx.prepare_cached("SELECT sent_at FROM edit WHERE target = ?1 AND chat = ?2")?;
         let times = statement.query_map((id_bytes(&id), chat.as_bytes()), |row| row.get::<_, i64>(0))?;
@@ -117,7 +117,7 @@ impl Work<'_> {
         if row.sent_at < message.sent_at || row.sent_at.since(message.sent_at) > EDIT_WITHIN {
             return Ok(None);
         }
-        let target = MessageId::of(&message.author, message.sent_at);
+        let target = message.id();
         let stands_in = self
             .tx
             .prepare_cached(
@@ -137,7 +137,7 @@ impl Work<'_> {
         how: Deletion,
         to_peer: bool,
     ) -> Result<(), Failure> {
-        let id = MessageId::of(&message.author, message.sent_at);
+        let id = message.id();
         if how == Deletion::ThisDevice {
             incoming::remember_hidden(self.tx, &id, self.now)?;
             for edit in self.stand_ins(&id)? {

@@ -82,7 +82,7 @@ pub const MAX_PAGE: usize = 1_000;
 /// is marked. Nodes allow a clock to be off by as much.
 pub const FUTURE_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// What members and other devices say happened later than this, from now, did not: clocks differ, by less.
+/// What members and other devices say happened later than this, from now, did not. A day, as clocks set to a wrong time zone are off.
 const MOST_AHEAD: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
 /// Larger databases are not written anew by themselves: it takes a second for each hundred megabytes, and as much memory.

@@ -117,7 +117,7 @@ impl Work<'_> {
             .exists([id_bytes(id)])?;
         self.unqueue(id)?;
         for edit in self.edits_of(&row.quoted(), &row.chat)? {
-            self.unqueue(&MessageId::of(&edit.author, edit.sent_at))?;
+            self.unqueue(&edit.id())?;
         }
         if row.chat == self.own || (untried && row.own_hash.is_none()) {
             return Ok(());

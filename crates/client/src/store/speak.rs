@@ -15,7 +15,8 @@ use super::outgoing::{MESSAGE_TTL, Outgoing};
 use super::turns::next_sent_timestamp;
 use super::work::{Changes, Work};
 use super::{
-    ClientStore, MessageRow, OutgoingMessage, RowKind, StoreError, account_id, incoming, millis, timestamp,
+    ClientStore, MOST_AHEAD, MessageRow, OutgoingMessage, RowKind, StoreError, account_id, incoming, millis,
+    timestamp,
 };
 use crate::said::{
     Details, MAX_WORDS, Profile, QuotedMessage, Reaction, Speech, Timer, is_one_emoji, sync_copy,
@@ -24,8 +25,6 @@ use crate::types::{MessageId, MessageState};
 
 /// For how long a text may be edited after it was sent.
 pub const EDIT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
-/// Nothing of one's own is followed further into the future than that. A day, as clocks set to a wrong time zone are off.
-const FAR_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks that the network sets differ by less, on machines and paths that are busy.
 const HEARD_AHEAD: Duration = Duration::from_secs(10);
 /// Devices whose clocks are behind answer, or edit, within so many milliseconds after what was said before.
@@ -101,7 +100,7 @@ impl Work<'_> {
         earlier: Timestamp,
         utterance: &Utterance<'_>,
     ) -> Result<(MessageId, Timestamp, Content), Failure> {
-        if earlier > self.now.plus(FAR_AHEAD) {
+        if earlier > self.now.plus(MOST_AHEAD) {
             // Following it would take all later messages there as well.
             return Err(StoreError::NotAllowed(
                 "a device of this account whose clock is far ahead has said something later",

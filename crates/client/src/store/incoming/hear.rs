@@ -92,7 +92,6 @@ impl Work<'_> {
             return Ok(());
         }
         let own = heard.author == self.own;
-        // What has disappeared before it came is not shown for a moment.
         let is_over = self.is_over(item, heard);
         if !own && (is_over || gone(self.tx, &id)?.is_some_and(|how| !how.unsent)) {
             // Nothing is shown, so nobody becomes a contact by it.
@@ -115,18 +114,11 @@ impl Work<'_> {
             // It is here after all, in the swarm: there it goes as well.
             return if how.here_only { Ok(()) } else { self.delete_in_own_swarm(&item.hash) };
         }
-        if is_over {
-            remember_deleted(self.tx, &id, false, self.now)?;
-            self.withdraw_stand_ins(&id, &heard.author)?;
-            self.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(&id)])?;
-        } else {
-            self.put(item, heard, chat, &id, RowKind::Post, post)?;
+        has_come(self.tx, &id, chat)?;
+        if self.put(item, heard, chat, &id, RowKind::Post, post)? {
             if let Some(state) = self.early_receipt(&id, chat)? {
                 raise(self.tx, &id, state)?;
             }
-        }
-        has_come(self.tx, &id, chat)?;
-        if !is_over {
             self.apply_edits(&id)?;
         }
         if heard.author == self.own {
@@ -182,7 +174,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A row for what was heard.
+    /// A row for what was heard; whether there is one: what has disappeared before it came is not shown for a moment.
     fn put(
         &mut self,
         item: &ReceivedItem,
@@ -191,7 +183,13 @@ impl Work<'_> {
         id: &MessageId,
         kind: RowKind,
         post: &Post,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
+        if kind != RowKind::Deleted && self.is_over(item, heard) {
+            remember_deleted(self.tx, id, false, self.now)?;
+            self.withdraw_stand_ins(id, &heard.author)?;
+            self.tx.prepare_cached("DELETE FROM reaction WHERE target = ?1")?.execute([id_bytes(id)])?;
+            return Ok(false);
+        }
         let timer: Timer = if kind == RowKind::Deleted { Timer::Off } else { heard.expiration.into() };
         let outgoing = heard.author == self.own;
         let sent_at = heard.sent_at;
@@ -231,7 +229,7 @@ impl Work<'_> {
         }
         let row = chats::find(self.tx, &self.own, id)?;
         self.changes.shown.push(row);
-        Ok(())
+        Ok(true)
     }
 
     /// When a message disappears, if that is known when it comes.
@@ -303,17 +301,12 @@ impl Work<'_> {
             return self.set_aside_for(chat, item, heard).map(|()| false);
         }
         let post = Post { details: details.clone(), ..Post::default() };
-        let is_over = self.is_over(item, heard);
-        if is_over {
-            remember_deleted(self.tx, &id, false, self.now)?;
-        } else {
-            self.put(item, heard, chat, &id, kind, &post)?;
-        }
+        let shown = self.put(item, heard, chat, &id, kind, &post)?;
         if heard.author == self.own {
             self.note_read_elsewhere(chat, self.stored_at(item, heard))?;
             self.read_up_to(chat, chats::sort_time(heard.sent_at, self.now), None)?;
         }
-        Ok(!is_over)
+        Ok(shown)
     }
 
     fn has_chat(&self, chat: &AccountId) -> Result<bool, Failure> {
@@ -443,10 +436,7 @@ impl Work<'_> {
                 if here || is_deleted(self.tx, &id)? || !self.has_chat(chat)? {
                     return Ok(());
                 }
-                if self.is_over(item, heard) {
-                    return remember_deleted(self.tx, &id, false, self.now);
-                }
-                self.put(item, heard, chat, &id, RowKind::MissedCall, &Post::default())
+                self.put(item, heard, chat, &id, RowKind::MissedCall, &Post::default()).map(drop)
             }
             CallStep::Answered if own => {
                 let author: Option<AccountId> = self
